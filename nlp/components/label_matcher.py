@@ -1,0 +1,119 @@
+"""Find the words that name a label."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from spacy.language import Language
+from spacy.matcher import PhraseMatcher
+from spacy.tokens import Doc, Span
+
+from nlp.compose import Match, compose
+from nlp.lexicon import Lexicon
+from nlp.ontology import Ontology
+from nlp.text import LemmatizerName, make_lemmatizer
+
+
+@Language.factory(
+    "label_matcher",
+    default_config={"ontology": None, "lemmatizer": "auto", "spans_key": "labels"},
+    requires=["token.lemma"],
+    assigns=["doc.spans"],
+)
+def make_label_matcher(
+    nlp: Language, name: str, ontology: str | None, lemmatizer: LemmatizerName, spans_key: str
+) -> LabelMatcher:
+    """Build the component from its config block; without `ontology`, with the shipped table."""
+    table = Ontology.from_csv(Path(ontology) if ontology else None)
+    return LabelMatcher(nlp, table, make_lemmatizer(lemmatizer), spans_key=spans_key)
+
+
+class LabelMatcher:
+    """Mark every mention of every label in `doc.spans`, longest match first.
+
+    Phrases are compared by lemma, hyphens and case aside, and put together by the rules of
+    `nlp.compose`. A span's `label_` is the label, its `id_` the rule that found it. A phrase
+    finer than the labels states the labels above it: one span each, rule `narrower`.
+    """
+
+    def __init__(
+        self,
+        nlp: Language,
+        ontology: Ontology,
+        lemma: Callable[[str], str],
+        *,
+        spans_key: str = "labels",
+    ) -> None:
+        self.spans_key = spans_key
+        self.lexicon = Lexicon.build(ontology, lemma)
+        self.matcher = PhraseMatcher(nlp.vocab, attr="ORTH")
+        for words, term in self.lexicon.phrases.items():
+            self.matcher.add(term, [Doc(nlp.vocab, words=list(words))])
+
+    def __call__(self, doc: Doc) -> Doc:
+        places, words = _words(doc)
+        found = self._phrases(Doc(doc.vocab, words=words)) if words else []
+        added = compose(words, found, self.lexicon) if found else []
+        doc.spans[self.spans_key] = [
+            Span(doc, places[m.start], places[m.end - 1] + 1, label=label, span_id=rule)
+            for m in select(found, added, self.lexicon)
+            for label, rule in self._labels(m)
+        ]
+        return doc
+
+    def _phrases(self, words: Doc) -> list[Match]:
+        strings = words.vocab.strings
+        return [Match(start, end, strings[key]) for key, start, end in self.matcher(words)]
+
+    def _labels(self, match: Match) -> list[tuple[str, str]]:
+        if self.lexicon.ontology[match.term].is_label:
+            return [(match.term, match.rule)]
+        above = self.lexicon.ontology.direct_parents[match.term]
+        return [(label, "narrower") for label in above]
+
+
+def select(found: Sequence[Match], added: Sequence[Match], lexicon: Lexicon) -> list[Match]:
+    """Keep the longest matches, what only overlaps them, and what the rules add to them.
+
+    A match inside a longer one is kept where it says more than the longer one's ancestors
+    ("adenopathy" in "axillary adenopathy"), and dropped where its words mean something else there
+    ("mass effect", "femoral lymph node").
+    """
+    longest: list[Match] = []
+    further: list[Match] = []
+    for match in sorted(found, key=lambda m: (m.start - m.end, m.start)):
+        rivals = [k for k in longest if match.start < k.end and k.start < match.end]
+        if not rivals:
+            longest.append(match)
+        elif all(_says_more(match, rival, lexicon) for rival in rivals):
+            further.append(match._replace(rule="overlap"))
+    kept = [m for m in (*longest, *further) if lexicon.is_label_like(m.term)]
+    blocked = [m for m in longest if not lexicon.is_label_like(m.term)]
+    stated = {lexicon.ontology[m.term].name for m in kept}
+    for match in added:
+        inside = any(b.start <= match.start and match.end <= b.end for b in blocked)
+        if match.term not in stated and not inside:
+            stated.add(match.term)
+            kept.append(match)
+    return sorted(kept)
+
+
+def _says_more(match: Match, longer: Match, lexicon: Lexicon) -> bool:
+    """Whether a match that shares words with a longer one is true beside it."""
+    ontology = lexicon.ontology
+    term, other = ontology[match.term], ontology[longer.term]
+    if "none" in (term.kind, other.kind) or ontology.same_branch(term.name, other.name):
+        return False
+    if not (longer.start <= match.start and match.end <= longer.end):
+        return True
+    if set(ontology.stated_labels(term.name)) & ontology.exclusions.get(other.name, frozenset()):
+        return False
+    siblings = set(term.parents) & set(other.parents)
+    return "bodypart" not in (term.kind, other.kind) or term.kind != other.kind or bool(siblings)
+
+
+def _words(doc: Doc) -> tuple[list[int], list[str]]:
+    """The lemmas of a doc, without blanks and hyphens, and which token each one is."""
+    pairs = [(t.i, t.lemma_) for t in doc if not t.is_space and t.text != "-"]
+    return [i for i, _ in pairs], [lemma for _, lemma in pairs]
