@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 BookmarkKind = Literal["hyperlink", "measurement", "slice", "prior"]
@@ -17,13 +17,19 @@ RELATIONS: Final[tuple[RelationName, ...]] = ("relevant", "uncertain", "irreleva
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """A radiology report; `lesion_ids` names the image lesion of each bookmark, in text order."""
+    """A radiology report.
+
+    `lesion_ids` names the image lesion of each bookmark, in text order; `file` and `line` say
+    where the report was read.
+    """
 
     report_id: str
     patient_id: str
     text: str
     study_id: str = ""
     lesion_ids: tuple[str, ...] = ()
+    file: str = field(default="", compare=False)
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
