@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -32,9 +32,9 @@ class Place:
     spacing_mm: tuple[float, ...] = ()
 
 
-def features(ontology: Ontology) -> Features:
-    """The schema of a row; the label names and their order are the ontology's."""
-    labels = List(ClassLabel(names=list(ontology.labels)))
+def features(label_names: Sequence[str]) -> Features:
+    """The schema of a row, which holds the label names and their order."""
+    labels = List(ClassLabel(names=list(label_names)))
     text, number, length = Value("string"), Value("int32"), Value("float32")
     bookmark = {
         "id": text,

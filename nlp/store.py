@@ -19,15 +19,16 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final
 
-from datasets import Features
+import yaml
 from datasets.info import DatasetInfo
 
 from nlp.errors import InputError
 from nlp.records import Rejected
-from nlp.rows import SPLITS
+from nlp.rows import SPLITS, features
 
 FORMAT: Final = 1
 
@@ -46,8 +47,7 @@ class Batch:
 class Manifest:
     """What a dataset holds, and what made it."""
 
-    ontology: str = ""
-    labels: int = 0
+    labels: tuple[str, ...] = ()
     recipe: dict[str, str] = field(default_factory=dict)
     batches: tuple[Batch, ...] = ()
 
@@ -79,8 +79,7 @@ def read_manifest(folder: Path) -> Manifest:
         if content["format"] != FORMAT:
             raise ValueError(f"format {content['format']}")
         return Manifest(
-            ontology=content["ontology"],
-            labels=content["labels"],
+            labels=tuple(content["labels"]),
             recipe=content["recipe"],
             batches=batches,
         )
@@ -90,16 +89,16 @@ def read_manifest(folder: Path) -> Manifest:
         ) from error
 
 
-def write_manifest(folder: Path, manifest: Manifest, schema: Features) -> None:
+def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Replace the manifest, then the card; either is whole at any moment."""
     content = {"format": FORMAT, **asdict(manifest)}
     replace_file(folder / "manifest.json", json.dumps(content, indent=1) + "\n")
-    write_card(folder, manifest, schema)
+    write_card(folder, manifest)
 
 
-def write_card(folder: Path, manifest: Manifest, schema: Features) -> None:
+def write_card(folder: Path, manifest: Manifest) -> None:
     """Write README.md anew if it differs from what the manifest says."""
-    card = _card(manifest, schema)
+    card = _card(manifest)
     path = folder / "README.md"
     if not path.exists() or path.read_text(encoding="utf-8") != card:
         replace_file(path, card)
@@ -159,10 +158,15 @@ def add_rejected(folder: Path, rejected: Iterable[Rejected]) -> int:
     return len(lines)
 
 
-def _card(manifest: Manifest, schema: Features) -> str:
-    """The dataset card: yaml for `datasets`, then a few words for people."""
-    import yaml
+@lru_cache(maxsize=4)
+def _schema_yaml(labels: tuple[str, ...]) -> str:
+    """The schema for the card; with hundreds of label names, yaml takes its time."""
+    info = DatasetInfo(features=features(labels))._to_yaml_dict()
+    return str(yaml.safe_dump({"dataset_info": info}, sort_keys=False))
 
+
+def _card(manifest: Manifest) -> str:
+    """The dataset card: yaml for `datasets`, then a few words for people."""
     files = [
         {
             "split": split,
@@ -170,12 +174,10 @@ def _card(manifest: Manifest, schema: Features) -> str:
         }
         for split in SPLITS
     ]
-    info = cast(dict[str, Any], DatasetInfo(features=schema)._to_yaml_dict())
     head = yaml.safe_dump(
         {
             "tags": ["radiology", "ct", "lesion", "weak-labels"],
             "configs": [{"config_name": "default", "data_files": files}],
-            "dataset_info": info,
         },
         sort_keys=False,
     )
@@ -183,7 +185,7 @@ def _card(manifest: Manifest, schema: Features) -> str:
     table = "\n".join(f"| {name} | {count:,} |" for name, count in manifest.counts.items())
     recipe = "\n".join(f"| {name} | {value} |" for name, value in manifest.recipe.items())
     return f"""---
-{head}---
+{head}{_schema_yaml(manifest.labels)}---
 
 # Lesion labels mined from radiology reports
 

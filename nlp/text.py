@@ -150,15 +150,23 @@ def make_lemmatizer(name: LemmatizerName = "auto") -> Callable[[str], str]:
     `lemminflect` brings its own. `auto` takes WordNet where its data is, else lemminflect.
 
     Raises:
-        InputError: If WordNet is asked for and its data is missing, or the name is unknown.
+        InputError: If WordNet is asked for and its data is missing.
+    """
+    return lru_cache(maxsize=100_000)(_LEMMATIZERS[resolve_lemmatizer(name)]())
+
+
+def resolve_lemmatizer(name: LemmatizerName) -> LemmatizerName:
+    """The lemmatizer that a name stands for here.
+
+    Raises:
+        InputError: If the name is unknown.
     """
     if name == "auto":
-        name = "wordnet" if has_wordnet() else "lemminflect"
-    try:
-        return lru_cache(maxsize=100_000)(_LEMMATIZERS[name]())
-    except KeyError:
+        return "wordnet" if has_wordnet() else "lemminflect"
+    if name not in _LEMMATIZERS:
         known = ", ".join(("auto", *_LEMMATIZERS))
-        raise InputError(f"There is no lemmatizer '{name}'. Choose one of: {known}.") from None
+        raise InputError(f"There is no lemmatizer '{name}'. Choose one of: {known}.")
+    return name
 
 
 def has_wordnet() -> bool:

@@ -74,8 +74,10 @@ def _text(
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise BadField(f"'{column}' is no text")
     text = str(value)
-    if any("\ud800" <= c <= "\udfff" for c in text):
-        raise BadField(f"'{column}' is not in the expected encoding; try --encoding")
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # lone surrogates stand for bytes that could not be decoded
+        raise BadField(f"'{column}' is not in the expected encoding; try --encoding") from None
     if required and not text.strip():
         raise BadField(f"'{column}' is empty")
     return text if name == "text" else text.strip()

@@ -1,0 +1,91 @@
+"""From reports to sentences with bookmarks and mentions, as streams of records."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from nlp.bookmarks import BookmarkConfig, find_bookmarks, may_hold_bookmarks
+from nlp.records import Bookmark, Passage, Report
+from nlp.text import split_sentences
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+
+_BLANKS = re.compile(r"[^\S ]")
+
+
+def find_passages(
+    reports: Iterable[Report], config: BookmarkConfig, counts: Counter[str]
+) -> Iterator[Passage]:
+    """Split reports into sentences and keep those with a bookmark of this study.
+
+    Args:
+        reports: The reports.
+        config: What counts as a hyperlink.
+        counts: Grows by `reports`, `sentences`, `bookmarks`, `priors`, and `lesion_mismatches`,
+            the reports whose `lesion_ids` fit neither their hyperlinks nor their bookmarks.
+    """
+    for report in reports:
+        counts["reports"] += 1
+        passages = []
+        worthwhile = may_hold_bookmarks(report.text, config)
+        numbered = 0
+        for sentence in split_sentences(report.text):
+            counts["sentences"] += 1
+            if not worthwhile:
+                continue
+            found = [
+                replace(
+                    b,
+                    id=f"B{numbered + i}",
+                    start=b.start + sentence.start,
+                    end=b.end + sentence.start,
+                )
+                for i, b in enumerate(find_bookmarks(sentence.text, config), start=1)
+            ]
+            numbered += len(found)
+            if found:
+                passages.append(
+                    Passage(report=report, sentence=sentence, bookmarks=tuple(found), lesion_ids={})
+                )
+        bookmarks = [b for p in passages for b in p.bookmarks]
+        lesion_ids = assign_lesions(bookmarks, report.lesion_ids)
+        counts["lesion_mismatches"] += bool(report.lesion_ids) and not lesion_ids
+        for passage in passages:
+            counts["bookmarks"] += len(passage.current)
+            counts["priors"] += len(passage.bookmarks) - len(passage.current)
+            if passage.current:
+                yield replace(passage, lesion_ids=lesion_ids)
+
+
+def assign_lesions(bookmarks: Sequence[Bookmark], lesion_ids: Sequence[str]) -> dict[str, str]:
+    """Which bookmark is which lesion, both in text order.
+
+    The ids belong to the hyperlinks if there are as many; else to the bookmarks of this study, or
+    to all bookmarks, priors included. If no count fits, nobody knows, and none is assigned.
+    """
+    links = [b for b in bookmarks if b.kind == "hyperlink"]
+    current = [b for b in bookmarks if b.kind != "prior"]
+    for group in (links, current, bookmarks):
+        if len(group) == len(lesion_ids):
+            return {b.id: name for b, name in zip(group, lesion_ids, strict=True)}
+    return {}
+
+
+def match_labels(
+    passages: Iterable[Passage], pipeline: Language, counts: Counter[str]
+) -> Iterator[Passage]:
+    """Add tokens and label mentions; `counts` grows by `mentions`."""
+    from nlp.matching import mentions_of, tokens_of
+
+    pairs = ((_BLANKS.sub(" ", p.sentence.text), p) for p in passages)
+    for doc, passage in pipeline.pipe(pairs, as_tuples=True):
+        start = passage.sentence.start
+        mentions = mentions_of(doc, start)
+        counts["mentions"] += len(mentions)
+        counts["pairs"] += len(mentions) * len(passage.current)
+        yield replace(passage, tokens=tokens_of(doc, start), mentions=mentions)

@@ -1,0 +1,401 @@
+"""Mine reports into a labelled dataset, batch by batch."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from importlib.metadata import version
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from nlp.bookmarks import HYPERLINK_PATTERNS, BookmarkConfig, may_hold_bookmarks
+from nlp.components import load_pipeline
+from nlp.errors import InputError
+from nlp.ontology import Ontology
+from nlp.passages import find_passages, match_labels
+from nlp.records import Passage, Rejected, Report
+from nlp.relations import RelationModel, classify_relations, load_model
+from nlp.rows import (
+    Place,
+    features,
+    read_lesion_table,
+    read_split_table,
+    rows_of,
+    write_shards,
+)
+from nlp.sources import read_reports
+from nlp.store import (
+    Batch,
+    Manifest,
+    add_rejected,
+    digest_of,
+    read_index,
+    read_manifest,
+    write_card,
+    write_index,
+    write_manifest,
+)
+from nlp.text import LemmatizerName, resolve_lemmatizer
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+
+STAGING: Final = ".staging"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MineConfig:
+    """What to mine, where to, and how.
+
+    `columns` pairs our field names with those of the input. A batch ends after `batch_reports`
+    reports or `batch_characters` characters, whichever comes first.
+    """
+
+    inputs: tuple[Path, ...]
+    out: Path
+    source: str | None = None
+    columns: tuple[tuple[str, str], ...] = ()
+    encoding: str = "utf-8"
+    ontology: Path | None = None
+    relations: str = "cnn"
+    lemmatizer: LemmatizerName = "auto"
+    lesions: Path | None = None
+    splits: Path | None = None
+    hyperlinks: tuple[str, ...] = HYPERLINK_PATTERNS
+    batch_reports: int = 2000
+    batch_characters: int = 4_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The batches of a run, staged on disk, and what was met while reading."""
+
+    batches: tuple[Path, ...]
+    reports: int
+    known: int
+    rejected: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class MineResult:
+    """What a run did: its counts, and where the dataset and its page are."""
+
+    dataset: Path
+    page: Path
+    counts: dict[str, int]
+
+
+def mine_reports(config: MineConfig) -> MineResult:
+    """Mine reports into a labelled dataset.
+
+    Raises:
+        InputError: If an input, table or option can't be used; nothing is written then.
+    """
+    with dataset_lock(config):
+        plan = plan_batches(config)
+        batches = [commit_batch(mine_batch(path, config), config) for path in plan.batches]
+        return finish(plan, batches, config)
+
+
+def mine_batch(path: Path, config: MineConfig) -> Batch:
+    """Mine one staged batch of reports into shards; return what they hold."""
+    tools = load_tools(config)
+    counts: Counter[str] = Counter()
+    passages = find_passages(read_staged(path), tools.bookmarks, counts)
+    mentions = match_labels(passages, tools.pipeline, counts)
+    relations = classify_relations(mentions, tools.model)
+    return write_rows(relations, path.stem, counts, config)
+
+
+def write_rows(
+    passages: Iterable[Passage], digest: str, counts: Counter[str], config: MineConfig
+) -> Batch:
+    """Write the shards of a batch; they join the dataset when it is committed."""
+    tools = load_tools(config)
+    labels: Counter[str] = Counter()
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for passage in passages:
+            counts.update(r.relation for r in passage.relations)
+            for row in rows_of(passage, tools.ontology, tools.places):
+                labels.update(tools.ontology.labels[i] for i in row["relevant"])
+                counts["conflicts"] += bool(row["conflicts"])
+                yield row
+
+    data = config.out / "data"
+    written = write_shards(rows(), data, digest, features(tools.ontology.labels), tools.splits)
+    return Batch(digest=digest, rows=written, counts=dict(counts), labels=dict(labels))
+
+
+def plan_batches(config: MineConfig) -> Plan:
+    """Check the input and stage the reports that the dataset does not hold yet.
+
+    Records that can't be used go to `rejected.jsonl`. A report id that was met before is skipped
+    if the report is the same, and rejected if it is another one.
+    """
+    manifest = _check_dataset(config)
+    seen = read_index(config.out, manifest)
+    staging = config.out / STAGING
+    shutil.rmtree(staging, ignore_errors=True)
+    records = read_reports(
+        config.inputs,
+        source=config.source,
+        columns=dict(config.columns),
+        encoding=config.encoding,
+    )
+    first = next(records, None)  # what spoils a whole input raises here, before anything is written
+    rejected: list[Rejected] = []
+    tally: Counter[str] = Counter()
+    fresh = _unseen(chain([first] if first else [], records), seen, rejected, tally)
+    batches = tuple(_stage(group, staging, config) for group in _group(fresh, config))
+    add_rejected(config.out, rejected)
+    if not batches and not manifest.batches:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise InputError(_nothing_usable(config, rejected))
+    return Plan(
+        batches=batches, reports=tally["fresh"], known=tally["known"], rejected=len(rejected)
+    )
+
+
+def commit_batch(batch: Batch, config: MineConfig) -> Batch:
+    """Make a mined batch part of the dataset, in one step."""
+    tools = load_tools(config)
+    manifest = read_manifest(config.out)
+    staged = config.out / STAGING / f"{batch.digest}.parquet"
+    if batch.digest not in {b.digest for b in manifest.batches}:
+        entries = {_report_key(r): _report_digest(r) for r in read_staged(staged)}
+        write_index(config.out, batch.digest, entries)
+        manifest = replace(
+            manifest,
+            labels=tools.ontology.labels,
+            recipe=tools.recipe,
+            batches=(*manifest.batches, batch),
+        )
+        write_manifest(config.out, manifest)
+    staged.unlink(missing_ok=True)
+    return batch
+
+
+def finish(plan: Plan, batches: Iterable[Batch], config: MineConfig) -> MineResult:
+    """Write the page, tidy up, and add the counts of the run."""
+    from pipelines.page import write_page
+
+    tools = load_tools(config)
+    manifest = read_manifest(config.out)
+    write_card(config.out, manifest)
+    _tidy(config.out, manifest)
+    counts = Counter(dict.fromkeys(_COUNTS, 0))
+    for batch in batches:
+        counts.update(batch.counts)
+    counts.update(rejected=plan.rejected, known=plan.known)
+    page = write_page(config.out, manifest, tools.ontology)
+    return MineResult(dataset=config.out, page=page, counts=dict(counts))
+
+
+_COUNTS: Final = (
+    *("reports", "sentences", "bookmarks", "priors", "mentions", "pairs"),
+    *("relevant", "uncertain", "irrelevant", "conflicts", "lesion_mismatches"),
+)
+
+
+@contextmanager
+def dataset_lock(config: MineConfig) -> Iterator[None]:
+    """Keep two runs from writing the same dataset.
+
+    Raises:
+        InputError: If another run is at it, or the folder can't be written.
+    """
+    from filelock import FileLock, Timeout
+
+    try:
+        config.out.mkdir(parents=True, exist_ok=True)
+        with FileLock(config.out / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise InputError(f"Another run is writing {config.out}. Wait until it is done.") from None
+    except (PermissionError, FileExistsError, NotADirectoryError) as error:
+        raise InputError(f"Can't write to the folder {config.out}: {error.strerror}.") from error
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tools:
+    """What a worker needs, loaded once a process."""
+
+    ontology: Ontology
+    model: RelationModel
+    bookmarks: BookmarkConfig
+    places: dict[str, Place]
+    splits: dict[str, str]
+    lemmatizer: LemmatizerName
+    ontology_path: Path | None
+
+    @cached_property
+    def pipeline(self) -> Language:
+        """The spaCy pipeline; NLTK and WordNet take seconds to load, so only when needed."""
+        path = str(self.ontology_path) if self.ontology_path else None
+        return load_pipeline(ontology=path, lemmatizer=self.lemmatizer)
+
+    @cached_property
+    def recipe(self) -> dict[str, str]:
+        """All that the rows depend on, besides the reports."""
+        return {
+            "lesionary": version("lesionary"),
+            "ontology": self.ontology.digest,
+            "relations": self.model.digest,
+            "lemmatizer": self.lemmatizer,
+            "hyperlinks": digest_of(*self.bookmarks.hyperlinks).hex(),
+            "lesions": digest_of(repr(sorted(self.places.items()))).hex() if self.places else "",
+            "splits": digest_of(repr(sorted(self.splits.items()))).hex() if self.splits else "",
+        }
+
+
+def load_tools(config: MineConfig) -> Tools:
+    """The tools that a configuration asks for; the second call costs nothing."""
+    return _load_tools(
+        config.ontology,
+        config.relations,
+        config.lemmatizer,
+        config.lesions,
+        config.splits,
+        config.hyperlinks,
+    )
+
+
+@lru_cache(maxsize=2)
+def _load_tools(
+    ontology: Path | None,
+    relations: str,
+    lemmatizer: LemmatizerName,
+    lesions: Path | None,
+    splits: Path | None,
+    hyperlinks: tuple[str, ...],
+) -> Tools:
+    bookmarks = BookmarkConfig(hyperlinks=hyperlinks)
+    may_hold_bookmarks("", bookmarks)  # a broken pattern is found here, before any work
+    return Tools(
+        ontology=Ontology.from_csv(ontology),
+        model=load_model(relations),
+        bookmarks=bookmarks,
+        places=read_lesion_table(lesions) if lesions else {},
+        splits=read_split_table(splits) if splits else {},
+        lemmatizer=resolve_lemmatizer(lemmatizer),
+        ontology_path=ontology,
+    )
+
+
+def _check_dataset(config: MineConfig) -> Manifest:
+    """Refuse to add to a dataset of other labels or other splits."""
+    tools = load_tools(config)
+    manifest = read_manifest(config.out)
+    if not manifest.batches:
+        return manifest
+    if manifest.labels != tools.ontology.labels:
+        raise InputError(
+            f"{config.out} was mined with other labels ({len(manifest.labels)}) than this ontology "
+            f"has ({len(tools.ontology.labels)}). Use the same --ontology, or choose another --out."
+        )
+    if manifest.recipe["splits"] != tools.recipe["splits"]:
+        raise InputError(
+            f"{config.out} was split by another --splits table; a patient could end up in two "
+            "splits. Use the same table, or choose another --out."
+        )
+    return manifest
+
+
+def _unseen(
+    records: Iterable[Report | Rejected],
+    seen: dict[bytes, bytes],
+    rejected: list[Rejected],
+    tally: Counter[str],
+) -> Iterator[Report]:
+    """The reports to mine; the others are tallied or noted as rejected."""
+    for record in records:
+        if isinstance(record, Rejected):
+            rejected.append(record)
+            continue
+        content = _report_digest(record)
+        before = seen.setdefault(_report_key(record), content)
+        if before is content:
+            tally["fresh"] += 1
+            yield record
+        elif before == content:
+            tally["known"] += 1
+        else:
+            reason = "its report_id belongs to another report that was read before"
+            rejected.append(Rejected(file=record.file, line=record.line, reason=reason))
+
+
+def _report_key(report: Report) -> bytes:
+    return digest_of(report.report_id)
+
+
+def _report_digest(report: Report) -> bytes:
+    return digest_of(report.patient_id, report.study_id, report.text, *report.lesion_ids)
+
+
+def _group(reports: Iterable[Report], config: MineConfig) -> Iterator[list[Report]]:
+    group: list[Report] = []
+    characters = 0
+    for report in reports:
+        group.append(report)
+        characters += len(report.text)
+        if len(group) >= config.batch_reports or characters >= config.batch_characters:
+            yield group
+            group, characters = [], 0
+    if group:
+        yield group
+
+
+_REPORT_FIELDS: Final = ("report_id", "patient_id", "study_id", "text", "lesion_ids")
+
+
+def _stage(reports: list[Report], staging: Path, config: MineConfig) -> Path:
+    """Write a batch's reports to a file named by their digest and the recipe's."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    recipe = digest_of(*chain(*sorted(load_tools(config).recipe.items())))
+    content = hashlib.blake2b(recipe, digest_size=8)
+    for report in reports:
+        content.update(_report_key(report) + _report_digest(report))
+    staging.mkdir(parents=True, exist_ok=True)
+    path = staging / f"{content.hexdigest()}.parquet"
+    columns = {name: [getattr(r, name) for r in reports] for name in _REPORT_FIELDS}
+    columns["lesion_ids"] = pa.array(columns["lesion_ids"], pa.list_(pa.string()))
+    parquet.write_table(pa.table(columns), path)
+    return path
+
+
+def read_staged(path: Path) -> Iterator[Report]:
+    """The reports of a staged batch."""
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path) as table:
+        for group in table.iter_batches(batch_size=200):
+            for row in group.to_pylist():
+                yield Report(**{**row, "lesion_ids": tuple(row["lesion_ids"])})
+
+
+def _tidy(out: Path, manifest: Manifest) -> None:
+    """Remove what killed runs left behind: staged reports, shards that were never committed."""
+    shutil.rmtree(out / STAGING, ignore_errors=True)
+    digests = {batch.digest for batch in manifest.batches}
+    for folder in (out / "data", out / "index"):
+        for path in folder.glob("*"):
+            if path.stem.rpartition("-")[2] not in digests or path.name.startswith("."):
+                path.unlink()
+
+
+def _nothing_usable(config: MineConfig, rejected: list[Rejected]) -> str:
+    if not rejected:
+        return "The input holds no report."
+    return (
+        f"None of the {len(rejected)} records can be used; the first: {rejected[0].reason}. "
+        f"All reasons: {config.out / 'rejected.jsonl'}."
+    )

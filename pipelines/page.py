@@ -1,0 +1,2 @@
+def write_page(out, manifest, ontology):
+    return out / "overview.html"
