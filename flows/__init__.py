@@ -1,0 +1,1 @@
+"""Prefect around the pipelines, one flow per module, and the `lesionary` command."""

@@ -1,0 +1,1 @@
+"""Text in, labelled rows out; opens no image."""

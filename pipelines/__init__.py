@@ -1,0 +1,1 @@
+"""Plain Python that composes `nlp` or `vision`; knows nothing of Prefect."""

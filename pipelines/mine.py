@@ -6,20 +6,24 @@ import hashlib
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from importlib.metadata import version
-from itertools import chain
+from itertools import chain, repeat
+from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from tqdm import tqdm
 
 from nlp.bookmarks import HYPERLINK_PATTERNS, BookmarkConfig, may_hold_bookmarks
 from nlp.components import load_pipeline
 from nlp.errors import InputError
 from nlp.ontology import Ontology
 from nlp.passages import find_passages, match_labels
-from nlp.records import Passage, Rejected, Report
+from nlp.records import RELATIONS, Passage, Rejected, Report
 from nlp.relations import RelationModel, classify_relations, load_model
 from nlp.rows import (
     Place,
@@ -70,6 +74,7 @@ class MineConfig:
     hyperlinks: tuple[str, ...] = HYPERLINK_PATTERNS
     batch_reports: int = 2000
     batch_characters: int = 4_000_000
+    workers: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,16 +84,23 @@ class Plan:
     batches: tuple[Path, ...]
     reports: int
     known: int
-    rejected: int
+    reasons: dict[str, int]
 
 
 @dataclass(frozen=True, kw_only=True)
 class MineResult:
-    """What a run did: its counts, and where the dataset and its page are."""
+    """What a run did, and where the dataset and its page are.
+
+    `labels` counts the bookmarks of each relevant label, `reasons` the rejected records; `samples`
+    are some of its predictions, without their words.
+    """
 
     dataset: Path
     page: Path
     counts: dict[str, int]
+    labels: dict[str, int]
+    reasons: dict[str, int]
+    samples: list[dict[str, Any]]
 
 
 def mine_reports(config: MineConfig) -> MineResult:
@@ -99,8 +111,26 @@ def mine_reports(config: MineConfig) -> MineResult:
     """
     with dataset_lock(config):
         plan = plan_batches(config)
-        batches = [commit_batch(mine_batch(path, config), config) for path in plan.batches]
+        mined = _mine_batches(plan.batches, config)
+        batches = [commit_batch(batch, config) for batch in _progress(mined, plan)]
         return finish(plan, batches, config)
+
+
+def _mine_batches(paths: Iterable[Path], config: MineConfig) -> Iterator[Batch]:
+    """Mine batches here or in processes; in either case in their order."""
+    if config.workers == 1:
+        yield from (mine_batch(path, config) for path in paths)
+        return
+    with ProcessPoolExecutor(config.workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(mine_batch, paths, repeat(config))
+
+
+def _progress(batches: Iterable[Batch], plan: Plan) -> Iterator[Batch]:
+    """Show a bar of the reports mined, where someone can see it."""
+    with tqdm(total=plan.reports, unit=" reports", desc="Mining", disable=None) as bar:
+        for batch in batches:
+            yield batch
+            bar.update(batch.counts["reports"])
 
 
 def mine_batch(path: Path, config: MineConfig) -> Batch:
@@ -159,7 +189,10 @@ def plan_batches(config: MineConfig) -> Plan:
         shutil.rmtree(staging, ignore_errors=True)
         raise InputError(_nothing_usable(config, rejected))
     return Plan(
-        batches=batches, reports=tally["fresh"], known=tally["known"], rejected=len(rejected)
+        batches=batches,
+        reports=tally["fresh"],
+        known=tally["known"],
+        reasons=dict(Counter(record.reason for record in rejected)),
     )
 
 
@@ -190,12 +223,44 @@ def finish(plan: Plan, batches: Iterable[Batch], config: MineConfig) -> MineResu
     manifest = read_manifest(config.out)
     write_card(config.out, manifest)
     _tidy(config.out, manifest)
-    counts = Counter(dict.fromkeys(_COUNTS, 0))
+    batches = list(batches)
+    counts, labels = Counter(dict.fromkeys(_COUNTS, 0)), Counter[str]()
     for batch in batches:
         counts.update(batch.counts)
-    counts.update(rejected=plan.rejected, known=plan.known)
-    page = write_page(config.out, manifest, tools.ontology)
-    return MineResult(dataset=config.out, page=page, counts=dict(counts))
+        labels.update(batch.labels)
+    counts.update(rejected=sum(plan.reasons.values()), known=plan.known)
+    return MineResult(
+        dataset=config.out,
+        page=write_page(config.out, manifest, tools.ontology),
+        counts=dict(counts),
+        labels=dict(labels),
+        reasons=plan.reasons,
+        samples=_samples(config.out, batches),
+    )
+
+
+def _samples(out: Path, batches: list[Batch], number: int = 20) -> list[dict[str, Any]]:
+    """Some predictions of the last batch: kind and size of the bookmark, label, relation."""
+    from pyarrow import parquet
+
+    if not batches:
+        return []
+    shard = out / "data" / f"train-{batches[-1].digest}.parquet"
+    rows = parquet.read_table(shard, columns=["bookmark", "mentions"]).slice(0, number).to_pylist()
+    return [
+        {
+            "bookmark": " ".join([row["bookmark"]["kind"], *map(_mm, row["bookmark"]["sizes_mm"])]),
+            "label": mention["term"],
+            "relation": RELATIONS[mention["relation"]],
+            "probability": max(mention["probabilities"]),
+        }
+        for row in rows
+        for mention in row["mentions"]
+    ][:number]
+
+
+def _mm(length: float) -> str:
+    return f"{length:g} mm"
 
 
 _COUNTS: Final = (

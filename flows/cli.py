@@ -1,0 +1,336 @@
+"""The `lesionary` command. Heavy imports stand in the commands, so that --help stays fast."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import wraps
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import click
+
+import flows.settings  # noqa: F401  (offline, without telemetry)
+
+P = ParamSpec("P")
+EXISTING = click.Path(exists=True, path_type=Path)
+FILE = click.Path(path_type=Path, dir_okay=False)
+IN_FILE = click.Path(exists=True, path_type=Path, dir_okay=False)
+FOLDER = click.Path(path_type=Path, file_okay=False)
+LEMMATIZERS = click.Choice(["auto", "wordnet", "lemminflect", "none"])
+
+
+def reports_input_errors(command: Callable[P, None]) -> Callable[P, None]:
+    """Turn the errors that are written for the user into one message and exit code 1."""
+
+    @wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        from pipelines.errors import INPUT_ERRORS
+
+        try:
+            command(*args, **kwargs)
+        except INPUT_ERRORS as error:
+            raise click.ClickException(str(error)) from error
+
+    return wrapped
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="lesionary")
+def main() -> None:
+    """Turn radiology reports into training labels for lesion images."""
+    # spaCy and scispaCy warn about internals that a user can't change.
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", category=UserWarning)
+
+
+@main.command()
+@click.argument("inputs", nargs=-1, required=True, type=EXISTING)
+@click.option("--out", required=True, type=FOLDER, help="The dataset: created, or added to.")
+@click.option("--source", metavar="NAME", help="Report format. Default: by content.")
+@click.option(
+    "--column", "columns", multiple=True, metavar="OURS=THEIRS",
+    help="A field's name in the input, such as text=report_text. Repeatable.",
+)  # fmt: skip
+@click.option("--encoding", default="utf-8", show_default=True, help="Of text, CSV and JSONL.")
+@click.option("--relations", default="cnn", show_default=True, metavar="MODEL",
+              help="Relation model: cnn, rules, or a trained model's folder.")  # fmt: skip
+@click.option("--ontology", type=IN_FILE, help="Another label table.")
+@click.option("--lesions", type=IN_FILE, help="CSV with the image place of each lesion_id.")
+@click.option("--splits", type=IN_FILE, help="CSV with patient_id and split. Default: by hash.")
+@click.option("--hyperlink", "hyperlinks", multiple=True, metavar="REGEX",
+              help="What a hyperlink looks like, instead of the shipped patterns. Repeatable.")  # fmt: skip
+@click.option("--lemmatizer", default="auto", show_default=True, type=LEMMATIZERS)
+@click.option("--runner", default="local", show_default=True,
+              type=click.Choice(["local", "processes"]), help="Where batches are mined.")  # fmt: skip
+@click.option("--plain", is_flag=True, help="Without Prefect: same output, no server start.")
+@click.option("--strict", is_flag=True, help="Exit with 1 if any record was rejected.")
+@click.option("--json", "as_json", is_flag=True, help="Print the counts as one JSON object.")
+@reports_input_errors
+def mine(
+    inputs: tuple[Path, ...],
+    out: Path,
+    columns: tuple[str, ...],
+    hyperlinks: tuple[str, ...],
+    runner: str,
+    plain: bool,
+    strict: bool,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Add what is mined from INPUTS, files or folders, to the dataset in the folder --out.
+
+    Example: lesionary mine reports.jsonl --out data/lesions
+    """
+    import time
+
+    say = _speaker(quiet=as_json)
+    begun = time.perf_counter()
+    say(f"Mining {', '.join(map(str, inputs))} into {out} ...")
+    if not plain:
+        say("Starting Prefect; its embedded server takes up to half a minute (--plain does without).")
+        _quieten_prefect()
+    from pipelines import mine as pipeline
+
+    if hyperlinks:
+        options["hyperlinks"] = hyperlinks
+    config = pipeline.MineConfig(
+        inputs=inputs,
+        out=out,
+        columns=_pairs(columns),
+        workers=(os.cpu_count() or 1) if runner == "processes" else 1,
+        **options,
+    )
+    if options["lemmatizer"] == "auto" and pipeline.load_tools(config).lemmatizer != "wordnet":
+        say("WordNet's data is missing ('lesionary setup' fetches it); taking lemminflect's lemmas.")
+    if plain:
+        result = pipeline.mine_reports(config)
+    else:
+        from flows.mine import run
+
+        result = run(config)
+    seconds = round(time.perf_counter() - begun, 2)
+    if as_json:
+        shown = {**result.counts, "seconds": seconds, "dataset": str(out), "page": str(result.page)}
+        click.echo(json.dumps(shown))
+    else:
+        _tell(result, seconds)
+    if strict and result.counts["rejected"]:
+        raise click.ClickException(
+            f"{result.counts['rejected']} records were rejected; see {out / 'rejected.jsonl'}."
+        )
+
+
+def _tell(result: Any, seconds: float) -> None:
+    counts = result.counts
+    click.echo(
+        f"{counts['reports']:,} reports, {counts['bookmarks']:,} bookmarks, "
+        f"{counts['pairs']:,} pairs: {counts['relevant']:,} relevant, "
+        f"{counts['uncertain']:,} uncertain, {counts['irrelevant']:,} irrelevant. {seconds:.1f} s."
+    )
+    if counts["known"]:
+        click.echo(f"{counts['known']:,} reports were in the dataset already.")
+    if counts["lesion_mismatches"]:
+        click.echo(
+            f"{counts['lesion_mismatches']:,} reports name more or fewer lesions than they have "
+            "bookmarks; their lesions were left out."
+        )
+    if counts["rejected"]:
+        where = result.dataset / "rejected.jsonl"
+        click.echo(f"{counts['rejected']:,} records were rejected; {where} says which and why.")
+    click.echo(f"Wrote {result.dataset}. Look at it: {result.page}")
+    click.echo(f'Next: datasets.load_dataset("{result.dataset}")')
+
+
+@main.command()
+@click.argument("source", metavar="IN.jsonl", type=IN_FILE)
+@click.argument("target", metavar="OUT.jsonl", type=FILE)
+@click.option("--ontology", type=IN_FILE, help="Another label table.")
+@click.option("--lemmatizer", default="auto", show_default=True, type=LEMMATIZERS)
+@reports_input_errors
+def match(source: Path, target: Path, ontology: Path | None, lemmatizer: Any) -> None:
+    """Find the labels in each line's text, without bookmarks and relations.
+
+    Example: lesionary match sentences.jsonl labels.jsonl
+    """
+    from pipelines.match import match_file
+
+    count = match_file(source, target, ontology=ontology, lemmatizer=lemmatizer)
+    click.echo(f"Matched {count:,} texts. Wrote {target}.")
+
+
+@main.group()
+def relations() -> None:
+    """Which label belongs to which bookmark: predict, train, evaluate."""
+
+
+@relations.command()
+@click.argument("source", metavar="IN.jsonl", type=IN_FILE)
+@click.argument("target", metavar="OUT.jsonl", type=FILE)
+@click.option("--relations", "model", default="cnn", show_default=True, metavar="MODEL")
+@reports_input_errors
+def predict(source: Path, target: Path, model: str) -> None:
+    """Decide every bookmark and mention of each line's sentence.
+
+    Example: lesionary relations predict sentences.jsonl relations.jsonl
+    """
+    from pipelines.match import predict_file
+
+    count = predict_file(source, target, relations=model)
+    click.echo(f"Decided the relations of {count:,} sentences. Wrote {target}.")
+
+
+@relations.command()
+@click.argument("corpora", metavar="[CORPUS]...", nargs=-1, type=EXISTING)
+@click.option("--out", required=True, type=FOLDER, help="The model's folder.")
+@click.option("--model", default="cnn", show_default=True, type=click.Choice(["cnn"]))
+@click.option("--seed", default=0, show_default=True)
+@click.option("--epochs", default=None, type=click.IntRange(1), help="Passes over the corpus.")
+@reports_input_errors
+def train(corpora: tuple[Path, ...], out: Path, model: str, seed: int, epochs: int | None) -> None:
+    """Train a relation model on annotated sentences; without CORPUS, on those that ship.
+
+    A corpus is a file, or a folder of files, in the project's markup (.txt) or as JSON Lines.
+
+    Example: lesionary relations train corrections.jsonl --out models/relations
+    """
+    from pipelines.relations import train_relations
+
+    metrics = train_relations(corpora, out, seed=seed, epochs=epochs, say=click.echo)
+    click.echo(
+        f"Macro-F1 {metrics['macro_f1']:.3f} on {metrics['pairs']:,} validation pairs "
+        f"(rules: {metrics['rules_macro_f1']:.3f}). Wrote {out}."
+    )
+    click.echo(f"Next: lesionary mine REPORTS --out DATASET --relations {out}")
+
+
+@relations.command()
+@click.argument("gold", metavar="GOLD...", nargs=-1, required=True, type=EXISTING)
+@click.option("--relations", "model", default="cnn", show_default=True, metavar="MODEL")
+@click.option("--json", "as_json", is_flag=True, help="Print the scores as one JSON object.")
+@reports_input_errors
+def evaluate(gold: tuple[Path, ...], model: str, as_json: bool) -> None:
+    """Score a model on annotated sentences, with their own bookmarks and mentions.
+
+    Example: lesionary relations evaluate gold.jsonl --relations rules
+    """
+    from pipelines.relations import evaluate_relations
+
+    scores = evaluate_relations(gold, relations=model)
+    if as_json:
+        click.echo(json.dumps(scores))
+        return
+    low, high = scores["macro_f1_95"]
+    click.echo(f"{scores['pairs']:,} pairs of {scores['sentences']:,} sentences, model {model}")
+    click.echo(f"macro-F1 {scores['macro_f1']:.3f} (95 % {low:.3f} to {high:.3f})")
+    for name in ("relevant", "uncertain", "irrelevant", "relevant_or_uncertain"):
+        s = scores[name]
+        click.echo(f"{name:22} P {s['precision']:.3f}  R {s['recall']:.3f}  F1 {s['f1']:.3f}")
+
+
+@main.group()
+def ontology() -> None:
+    """The label table: show a term, check a table, suggest what it lacks."""
+
+
+@ontology.command()
+@click.argument("term")
+@click.option("--ontology", "table", type=IN_FILE, help="Another label table.")
+@click.option("--json", "as_json", is_flag=True)
+@reports_input_errors
+def show(term: str, table: Path | None, as_json: bool) -> None:
+    """Show a term, found by its name or any synonym.
+
+    Example: lesionary ontology show GGO
+    """
+    from pipelines.ontology import describe_term
+
+    described = describe_term(term, table)
+    if as_json:
+        click.echo(json.dumps(described))
+        return
+    for key, value in described.items():
+        text = ", ".join(value) if isinstance(value, list) else str(value)
+        click.echo(f"{key:12} {text or '-'}")
+
+
+@ontology.command()
+@click.argument("table", metavar="[FILE]", required=False, type=IN_FILE)
+@click.option("--json", "as_json", is_flag=True)
+@reports_input_errors
+def check(table: Path | None, as_json: bool) -> None:
+    """Check a label table; without FILE, the shipped one.
+
+    Example: lesionary ontology check my_labels.csv
+    """
+    from pipelines.ontology import count_terms
+
+    counts = count_terms(table)
+    if as_json:
+        click.echo(json.dumps(counts))
+        return
+    for key, value in counts.items():
+        click.echo(f"{key:22} {value}")
+    click.echo("The table is sound.")
+
+
+@ontology.command()
+@click.argument("reports", nargs=-1, required=True, type=EXISTING)
+@click.option("--column", "columns", multiple=True, metavar="OURS=THEIRS")
+@click.option("--most", default=40, show_default=True, help="How many phrases.")
+@click.option("--ontology", "table", type=IN_FILE, help="Another label table.")
+@click.option("--json", "as_json", is_flag=True)
+@reports_input_errors
+def suggest(
+    reports: tuple[Path, ...], columns: tuple[str, ...], most: int, table: Path | None, as_json: bool
+) -> None:
+    """List frequent phrases of REPORTS that no term covers, with the nearest terms.
+
+    Only sentences with a bookmark are read. Words and counts are shown, no sentences.
+
+    Example: lesionary ontology suggest reports.jsonl
+    """
+    from pipelines.ontology import suggest_synonyms
+
+    found = suggest_synonyms(reports, columns=_pairs(columns), most=most, ontology=table)
+    if as_json:
+        click.echo(json.dumps([asdict(s) for s in found]))
+        return
+    for s in found:
+        near = ", ".join(f"{term} {similarity:.2f}" for term, similarity in s.nearest)
+        click.echo(f"{s.count:6}  {s.phrase:32} {near}")
+    click.echo("Add good ones to the table's synonyms, then: lesionary ontology check FILE")
+
+
+@main.command()
+@reports_input_errors
+def setup() -> None:
+    """Fetch WordNet's data once, from NLTK's downloader or Debian's packages."""
+    from nlp.wordnet import install_wordnet
+
+    click.echo(f"WordNet: {install_wordnet()}.")
+
+
+def _pairs(columns: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    pairs = []
+    for column in columns:
+        ours, equals, theirs = column.partition("=")
+        if not (ours and equals and theirs):
+            raise click.UsageError(f"--column {column}: write OURS=THEIRS, as text=report_text.")
+        pairs.append((ours, theirs))
+    return tuple(pairs)
+
+
+def _speaker(*, quiet: bool) -> Callable[[str], None]:
+    """With --json, what is said goes to the error stream, so that the output is one object."""
+    return lambda message: click.echo(message, err=quiet)
+
+
+def _quieten_prefect() -> None:
+    """Prefect logs to the error stream; warnings are enough beside our own words."""
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
