@@ -14,6 +14,7 @@ from nlp.text import split_sentences
 
 if TYPE_CHECKING:
     from spacy.language import Language
+    from spacy.tokens import Doc
 
 _BLANKS = re.compile(r"[^\S ]")
 
@@ -82,10 +83,24 @@ def match_labels(
     """Add tokens and label mentions; `counts` grows by `mentions`."""
     from nlp.matching import mentions_of, tokens_of
 
-    pairs = ((_BLANKS.sub(" ", p.sentence.text), p) for p in passages)
-    for doc, passage in pipeline.pipe(pairs, as_tuples=True):
+    for doc, passage in pipeline.pipe(_docs(passages, pipeline), as_tuples=True):
         start = passage.sentence.start
         mentions = mentions_of(doc, start)
         counts["mentions"] += len(mentions)
         counts["pairs"] += len(mentions) * len(passage.current)
         yield replace(passage, tokens=tokens_of(doc, start), mentions=mentions)
+
+
+def _docs(passages: Iterable[Passage], pipeline: Language) -> Iterator[tuple[Doc, Passage]]:
+    """Each sentence as a doc that knows the abbreviations its report defines."""
+    from nlp.abbreviations import find_abbreviations
+    from nlp.components.label_matcher import ABBREVIATIONS
+
+    report, abbreviations = None, {}
+    for passage in passages:
+        if passage.report is not report:
+            report = passage.report
+            abbreviations = find_abbreviations(report.text, pipeline)
+        doc = pipeline.make_doc(_BLANKS.sub(" ", passage.sentence.text))
+        doc.user_data[ABBREVIATIONS] = abbreviations
+        yield doc, passage

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 from spacy.language import Language
 from spacy.matcher import PhraseMatcher
 from spacy.tokens import Doc, Span
 
 from nlp.compose import Match, compose
-from nlp.lexicon import Lexicon
+from nlp.lexicon import Lexicon, words_of
 from nlp.ontology import Ontology
 from nlp.text import LemmatizerName, make_lemmatizer
+
+ABBREVIATIONS: Final = "abbreviations"
 
 
 @Language.factory(
@@ -46,6 +49,7 @@ class LabelMatcher:
         spans_key: str = "labels",
     ) -> None:
         self.spans_key = spans_key
+        self.lemma = lemma
         self.lexicon = Lexicon.build(ontology, lemma)
         self.matcher = PhraseMatcher(nlp.vocab, attr="ORTH")
         for words, term in self.lexicon.phrases.items():
@@ -54,6 +58,7 @@ class LabelMatcher:
     def __call__(self, doc: Doc) -> Doc:
         places, words = _words(doc)
         found = self._phrases(Doc(doc.vocab, words=words)) if words else []
+        found += self._abbreviations(doc, places)
         added = compose(words, found, self.lexicon) if found else []
         doc.spans[self.spans_key] = [
             Span(doc, places[m.start], places[m.end - 1] + 1, label=label, span_id=rule)
@@ -65,6 +70,19 @@ class LabelMatcher:
     def _phrases(self, words: Doc) -> list[Match]:
         strings = words.vocab.strings
         return [Match(start, end, strings[key]) for key, start, end in self.matcher(words)]
+
+    def _abbreviations(self, doc: Doc, places: list[int]) -> list[Match]:
+        """Short forms that the report defines, where the caller put them in `user_data`."""
+        defined: dict[str, str] = doc.user_data.get(ABBREVIATIONS, {})
+        terms = {short: self._term_of(long) for short, long in defined.items()}
+        return [
+            Match(i, i + 1, term, "abbreviation")
+            for i, place in enumerate(places if defined else [])
+            if (term := terms.get(doc[place].text))
+        ]
+
+    def _term_of(self, phrase: str) -> str | None:
+        return self.lexicon.phrases.get(words_of(phrase, self.lemma))
 
     def _labels(self, match: Match) -> list[tuple[str, str]]:
         if self.lexicon.ontology[match.term].is_label:

@@ -54,6 +54,17 @@ def bootstrap(
     return values[int(0.025 * draws)], values[int(0.975 * draws) - 1]
 
 
+def binary_scores(gold: Sequence[int], predicted: Sequence[int]) -> dict[str, float]:
+    """Scores of relevant or uncertain, taken as one, against irrelevant."""
+    irrelevant = RELATIONS.index("irrelevant")
+    hits = sum(
+        g != irrelevant and p != irrelevant for g, p in zip(gold, predicted, strict=True)
+    )
+    return _prf(
+        hits, sum(p != irrelevant for p in predicted), sum(g != irrelevant for g in gold)
+    )
+
+
 def _prf(both: int, predicted: int, gold: int) -> dict[str, float]:
     precision = both / predicted if predicted else 0.0
     recall = both / gold if gold else 0.0
