@@ -57,16 +57,22 @@ def main() -> None:
     help="A field's name in the input, such as text=report_text. Repeatable.",
 )  # fmt: skip
 @click.option("--encoding", default="utf-8", show_default=True, help="Of text, CSV and JSONL.")
-@click.option("--relations", default="cnn", show_default=True, metavar="MODEL",
-              help="Relation model: cnn, rules, or a trained model's folder.")  # fmt: skip
+@click.option(
+    "--relations", default="cnn", show_default=True, metavar="MODEL",
+    help="Relation model: cnn, rules, or a trained model's folder.",
+)  # fmt: skip
 @click.option("--ontology", type=IN_FILE, help="Another label table.")
 @click.option("--lesions", type=IN_FILE, help="CSV with the image place of each lesion_id.")
 @click.option("--splits", type=IN_FILE, help="CSV with patient_id and split. Default: by hash.")
-@click.option("--hyperlink", "hyperlinks", multiple=True, metavar="REGEX",
-              help="What a hyperlink looks like, instead of the shipped patterns. Repeatable.")  # fmt: skip
+@click.option(
+    "--hyperlink", "hyperlinks", multiple=True, metavar="REGEX",
+    help="What a hyperlink looks like, instead of the shipped patterns. Repeatable.",
+)  # fmt: skip
 @click.option("--lemmatizer", default="auto", show_default=True, type=LEMMATIZERS)
-@click.option("--runner", default="local", show_default=True,
-              type=click.Choice(["local", "processes"]), help="Where batches are mined.")  # fmt: skip
+@click.option(
+    "--runner", default="local", show_default=True,
+    type=click.Choice(["local", "processes"]), help="Where batches are mined.",
+)  # fmt: skip
 @click.option("--plain", is_flag=True, help="Without Prefect: same output, no server start.")
 @click.option("--strict", is_flag=True, help="Exit with 1 if any record was rejected.")
 @click.option("--json", "as_json", is_flag=True, help="Print the counts as one JSON object.")
@@ -92,7 +98,7 @@ def mine(
     begun = time.perf_counter()
     say(f"Mining {', '.join(map(str, inputs))} into {out} ...")
     if not plain:
-        say("Starting Prefect; its embedded server takes up to half a minute (--plain does without).")
+        say("Starting Prefect, which takes up to half a minute (--plain does without) ...")
         _quieten_prefect()
     from pipelines import mine as pipeline
 
@@ -106,7 +112,7 @@ def mine(
         **options,
     )
     if options["lemmatizer"] == "auto" and pipeline.load_tools(config).lemmatizer != "wordnet":
-        say("WordNet's data is missing ('lesionary setup' fetches it); taking lemminflect's lemmas.")
+        say("WordNet is missing ('lesionary setup' fetches it); taking lemminflect's lemmas.")
     if plain:
         result = pipeline.mine_reports(config)
     else:
@@ -134,6 +140,11 @@ def _tell(result: Any, seconds: float) -> None:
     )
     if counts["known"]:
         click.echo(f"{counts['known']:,} reports were in the dataset already.")
+    if result.outdated:
+        click.echo(
+            f"Older batches were mined with another {', '.join(result.outdated)}; to mine them "
+            "anew, choose another --out."
+        )
     if counts["lesion_mismatches"]:
         click.echo(
             f"{counts['lesion_mismatches']:,} reports name more or fewer lesions than they have "
@@ -286,7 +297,11 @@ def check(table: Path | None, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True)
 @reports_input_errors
 def suggest(
-    reports: tuple[Path, ...], columns: tuple[str, ...], most: int, table: Path | None, as_json: bool
+    reports: tuple[Path, ...],
+    columns: tuple[str, ...],
+    most: int,
+    table: Path | None,
+    as_json: bool,
 ) -> None:
     """List frequent phrases of REPORTS that no term covers, with the nearest terms.
 
@@ -310,7 +325,7 @@ def suggest(
 @reports_input_errors
 def setup() -> None:
     """Fetch WordNet's data once, from NLTK's downloader or Debian's packages."""
-    from nlp.wordnet import install_wordnet
+    from pipelines.setup import install_wordnet
 
     click.echo(f"WordNet: {install_wordnet()}.")
 

@@ -6,21 +6,19 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import flows.settings  # noqa: F401, I001  (before Prefect)
-
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
 
-from nlp.store import Batch
+import flows.settings  # noqa: F401  (before Prefect)
 from pipelines import mine
 from pipelines.errors import INPUT_ERRORS
-from pipelines.mine import MineConfig, MineResult
+from pipelines.mine import Batch, MineConfig, MineResult
 from pipelines.summary import run_summary
 
 
-class BatchFailed(RuntimeError):
+class BatchError(RuntimeError):
     """A batch failed; the message names the place in the code and quotes no data."""
 
 
@@ -46,7 +44,7 @@ def mine_batch(path: Path, config: MineConfig) -> Batch:
     except Exception as error:  # its message may quote a report, and Prefect keeps messages
         frame = traceback.extract_tb(error.__traceback__)[-1]
         where = f"{Path(frame.filename).name}, line {frame.lineno}"
-        raise BatchFailed(
+        raise BatchError(
             f"Batch {path.stem} failed: {type(error).__name__} in {where}. Run it again with "
             "--plain to see the whole error."
         ) from None

@@ -43,9 +43,13 @@ _MEASURED = re.compile(rf"({_NUMBER})(?:\s?-?({_UNIT}))?", re.IGNORECASE)
 
 # A slice reference: image and series in either order, or (series:image) in brackets.
 _INDEX = r"#?\s*\d{1,4}"
-_INDICES = rf"{_INDEX}(?!\s*-?[cm]m)(?:(?:\s*(?:,|and|&|-|–|to)\s*|\s+){_INDEX}(?![.\d]*\s*-?[cm]m))*"
+_INDICES = (
+    rf"{_INDEX}(?!\s*-?[cm]m)(?:(?:\s*(?:,|and|&|-|–|to)\s*|\s+){_INDEX}(?![.\d]*\s*-?[cm]m))*"
+)
 _SERIES = rf"(?:series|serial|ser|se)\.?\s*(?:number|no\.?)?:?\s*(?P<series%s>{_INDEX})"
-_IMAGES = rf"(?:images?|img|ima|im|slices?|sl)\.?\s*(?:numbers?|no\.?)?:?\s*(?P<images%s>{_INDICES})"
+_IMAGES = (
+    rf"(?:images?|img|ima|im|slices?|sl)\.?\s*(?:numbers?|no\.?)?:?\s*(?P<images%s>{_INDICES})"
+)
 _BETWEEN = r"\s*(?:[,;:/-]|of|on|in|and)?\s*(?:the\s+)?"
 SLICE: Final = re.compile(
     rf"(?<![\w/])(?:{_SERIES % 1}{_BETWEEN}{_IMAGES % 1}"
@@ -58,7 +62,9 @@ SLICE: Final = re.compile(
     re.IGNORECASE,
 )
 _BRACKET_REST = re.compile(r"\s*[;,]?[^()\d]{0,40}(?:#\d+)?\)")
-_SIZE_TO_SLICE = re.compile(r"\s*-?\s*(?:,\s*)?(?:(?:on|in|at)\s+(?:the\s+)?)?[(\[]?\s*", re.IGNORECASE)
+_SIZE_TO_SLICE = re.compile(
+    r"\s*-?\s*(?:,\s*)?(?:(?:on|in|at)\s+(?:the\s+)?)?[(\[]?\s*", re.IGNORECASE
+)
 
 # What makes a length something else than the size of a lesion.
 _NO_SIZE_BEFORE = re.compile(
@@ -211,7 +217,9 @@ def _is_lesion_size(text: str, start: int, end: int) -> bool:
     has_unit = _HAS_UNIT.search(text, start, end) or (
         _AND_SIZE.match(text, end) and not _NUMBERED.search(before)
     )
-    return bool(has_unit) and not (_NO_SIZE_BEFORE.search(before) or _NO_SIZE_AFTER.match(text, end))
+    return bool(has_unit) and not (
+        _NO_SIZE_BEFORE.search(before) or _NO_SIZE_AFTER.match(text, end)
+    )
 
 
 def _read_size(text: str, start: int, end: int) -> Iterator[Bookmark]:
@@ -234,7 +242,7 @@ def _settle_coordinated(text: str, sizes: list[Bookmark]) -> list[Bookmark]:
             continue
         if first.kind == "prior":
             settled[i] = replace(second, kind="prior")
-        elif second.kind == "prior" and text[:first.start].endswith("("):
+        elif second.kind == "prior" and text[: first.start].endswith("("):
             settled[i - 1] = replace(first, kind="prior")
     return settled
 

@@ -3,7 +3,7 @@
     coordination   "right upper and lower lobes", "left and right adrenal glands"
     both sides     "bilateral adrenal glands"
     inversion      "head of the pancreas", "lower lobe of the left lung"
-    split          "node in the mediastinum", "mass, right lobe, liver", "lobulated right renal mass"
+    split          "node in the mediastinum", "mass, right lobe, liver"
     side           "left posterior renal cyst"
 
 Every rule only puts words together to a phrase that the ontology lists.
@@ -139,7 +139,7 @@ def _covered(matches: list[Match]) -> tuple[int, int]:
 
 
 def _both_sides(words: Sequence[str], lexicon: Lexicon) -> Iterator[Match]:
-    """ "Bilateral adrenal glands": left and right adrenal gland."""
+    """Left and right adrenal gland for "bilateral adrenal glands"."""
     for i, word in enumerate(words):
         if word not in _BOTH:
             continue
@@ -153,10 +153,8 @@ def _both_sides(words: Sequence[str], lexicon: Lexicon) -> Iterator[Match]:
                 break
 
 
-def _inverted(
-    words: Sequence[str], matches: Iterable[Match], lexicon: Lexicon
-) -> Iterator[Match]:
-    """ "Head of the pancreas" is looked up as "pancreas head" and "pancreatic head"."""
+def _inverted(words: Sequence[str], matches: Iterable[Match], lexicon: Lexicon) -> Iterator[Match]:
+    """Look "head of the pancreas" up as "pancreas head" and "pancreatic head"."""
     for match in matches:
         of = match.start - 1
         while of > 0 and words[of] in {"the", "both", "left", "right", "a"}:

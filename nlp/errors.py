@@ -2,4 +2,4 @@
 
 
 class InputError(ValueError):
-    """Bad input; the message says what is wrong, where, and what to do. It quotes no report text."""
+    """Bad input; the message says what, where and what to do, and quotes no report text."""

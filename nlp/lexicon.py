@@ -32,7 +32,7 @@ class Lexicon:
         """Lemmatize every phrase of the ontology and work out its parts."""
         phrases = {
             words_of(phrase, lemma): term.name
-            for term in reversed(ontology.terms.values())
+            for term in reversed(list(ontology.terms.values()))
             for phrase in reversed(term.phrases)
         }
         joined: dict[tuple[str, str], str] = {}

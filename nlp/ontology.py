@@ -116,9 +116,7 @@ class Ontology:
     def direct_parents(self) -> dict[str, tuple[str, ...]]:
         """The labels just above each term: its ancestors less the ancestors of those."""
         return {
-            name: tuple(
-                sorted(a for a in above if not any(a in self.ancestors[b] for b in above))
-            )
+            name: tuple(sorted(a for a in above if not any(a in self.ancestors[b] for b in above)))
             for name, above in self.ancestors.items()
         }
 
@@ -213,7 +211,9 @@ def _term(cells: Mapping[str, str], row: int) -> Term:
 
 
 def _split(cell: str | None) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(part.strip() for part in (cell or "").split(SEPARATOR) if part.strip()))
+    return tuple(
+        dict.fromkeys(part.strip() for part in (cell or "").split(SEPARATOR) if part.strip())
+    )
 
 
 def _problems(terms: list[Term]) -> Iterator[str]:

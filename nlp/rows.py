@@ -62,7 +62,9 @@ def features(label_names: Sequence[str]) -> Features:
             "bookmark": bookmark,
             "other_bookmarks": List(bookmark),
             "mentions": List(mention),
-            **dict.fromkeys(("relevant", "uncertain", "irrelevant", "expanded", "negative"), labels),
+            **dict.fromkeys(
+                ("relevant", "uncertain", "irrelevant", "expanded", "negative"), labels
+            ),
             "conflicts": List(text),
             **dict.fromkeys(("lesion_id", "image_file"), text),
             "slice_index": number,
@@ -125,7 +127,11 @@ def split_of(patient_id: str, given: Mapping[str, str] | None = None) -> str:
 
 
 def write_shards(
-    rows: Iterable[dict[str, Any]], folder: Path, name: str, schema: Features, splits: Mapping[str, str]
+    rows: Iterable[dict[str, Any]],
+    folder: Path,
+    name: str,
+    schema: Features,
+    splits: Mapping[str, str],
 ) -> dict[str, int]:
     """Write one Parquet shard a split, empty ones too, and return the rows of each.
 

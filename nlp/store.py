@@ -35,12 +35,13 @@ FORMAT: Final = 1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """A mined batch: its digest, the rows of each split, and the counts of its run."""
+    """A mined batch: its digest, rows of each split, counts, and the recipe that made it."""
 
     digest: str
     rows: dict[str, int]
     counts: dict[str, int]
     labels: dict[str, int] = field(default_factory=dict)
+    recipe: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,8 +49,12 @@ class Manifest:
     """What a dataset holds, and what made it."""
 
     labels: tuple[str, ...] = ()
-    recipe: dict[str, str] = field(default_factory=dict)
     batches: tuple[Batch, ...] = ()
+
+    @property
+    def recipe(self) -> dict[str, str]:
+        """What the newest batch was made with: versions, and digests of model and tables."""
+        return self.batches[-1].recipe if self.batches else {}
 
     @property
     def counts(self) -> Counter[str]:
@@ -80,7 +85,6 @@ def read_manifest(folder: Path) -> Manifest:
             raise ValueError(f"format {content['format']}")
         return Manifest(
             labels=tuple(content["labels"]),
-            recipe=content["recipe"],
             batches=batches,
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -181,7 +185,7 @@ def _card(manifest: Manifest) -> str:
         },
         sort_keys=False,
     )
-    rows = {split: sum(batch.rows[split] for batch in manifest.batches) for split in SPLITS}
+    rows = " / ".join(f"{sum(b.rows[split] for b in manifest.batches):,}" for split in SPLITS)
     table = "\n".join(f"| {name} | {count:,} |" for name, count in manifest.counts.items())
     recipe = "\n".join(f"| {name} | {value} |" for name, value in manifest.recipe.items())
     return f"""---
@@ -190,19 +194,20 @@ def _card(manifest: Manifest) -> str:
 # Lesion labels mined from radiology reports
 
 One row is one bookmark: a hyperlink, size or slice reference that a report's sentence gives to a
-lesion. `relevant`, `uncertain` and `irrelevant` hold the labels that the sentence mentions, sorted by
-what it says of this lesion; `expanded` adds the ancestors of the relevant ones; `negative` holds
+lesion. `relevant`, `uncertain` and `irrelevant` hold the labels that the sentence mentions, sorted
+by what it says of this lesion; `expanded` adds the ancestors of the relevant ones; `negative` holds
 the labels that exclude one of those. A label in none of the lists was not mentioned. Offsets count
-code points of the original report, half-open. Made by `lesionary mine`; labels by machine, with errors.
+code points of the original report, half-open. Made by `lesionary mine`: labels by machine, with
+errors.
 
 **This folder quotes patient reports: treat it as you treat them.**
 
 | | |
 | --- | ---: |
 {table}
-| rows in train / validation / test | {rows["train"]:,} / {rows["validation"]:,} / {rows["test"]:,} |
+| rows in {" / ".join(SPLITS)} | {rows} |
 
-| recipe | |
+| recipe of the newest batch | |
 | --- | --- |
 {recipe}
 """

@@ -15,20 +15,19 @@ LemmatizerName = Literal["auto", "wordnet", "lemminflect", "none"]
 
 # Headings that order a report; any other heading ("LUNGS:") belongs to the sentence after it.
 REPORT_SECTIONS: Final = frozenset(
-    """abdomen and pelvis|addendum|clinical data|clinical details|clinical history|clinical indication
-    |clinical information|comment|comparison|comparisons|conclusion|conclusions|contrast|ct abdomen
-    |ct abdomen and pelvis|ct chest|ct scan|ct thorax|dictated by|exam|examination|findings|history
-    |impression|indication|indications|interpretation|opinion|procedure|reason for exam
-    |reason for examination|recommendation|recommendations|report|result|results|summary|technique
-    |comparison studies|comparison study|findings and impression|clinical question|protocol""".replace(
-        "\n", ""
-    )
-    .replace("    ", "")
-    .split("|")
+    """abdomen and pelvis|addendum|clinical data|clinical details|clinical history
+    |clinical indication|clinical information|clinical question|comment|comparison|comparisons
+    |comparison studies|comparison study|conclusion|conclusions|contrast|ct abdomen
+    |ct abdomen and pelvis|ct chest|ct scan|ct thorax|dictated by|exam|examination|findings
+    |findings and impression|history|impression|indication|indications|interpretation|opinion
+    |procedure|protocol|reason for exam|reason for examination|recommendation|recommendations
+    |report|result|results|summary|technique""".replace("\n    ", "").split("|")
 )
 
+_WORD = r"[A-Za-z/&,()'-]"
 _HEADING = re.compile(
-    r"(?:^|(?<=\n)|(?<=[.;] ))[ \t]*(?P<name>[A-Z][A-Za-z/&,()'-]*(?:[ \t]+[A-Za-z/&,()'-]+){0,5})[ \t]*:(?=\s|$)"
+    rf"(?:^|(?<=\n)|(?<=[.;] ))[ \t]*"
+    rf"(?P<name>[A-Z]{_WORD}*(?:[ \t]+{_WORD}+){{0,5}})[ \t]*:(?=\s|$)"
 )
 _LIST_MARKER = re.compile(r"[ \t]*(?:\(?\d{1,2}[.)]|\(?[a-hA-H][.)]|[-*•·–>]+)[ \t]+(?=\S)")
 _ABBREVIATIONS: Final = frozenset(
@@ -41,7 +40,7 @@ _NEXT_WORD = re.compile(r"\s*(\S+)")
 
 
 def split_sentences(text: str) -> Iterator[Sentence]:
-    """Split a report into sentences that carry the name of their section.
+    r"""Split a report into sentences that carry the name of their section.
 
     A line break ends a sentence unless the line was only wrapped: its next word would not have
     fitted, or goes on in lower case. List items and headings begin a sentence. An organ's heading
@@ -54,7 +53,8 @@ def split_sentences(text: str) -> Iterator[Sentence]:
         Sentences in text order, stripped of white space and list markers, never empty.
 
     Example:
-        >>> [s.text for s in split_sentences("FINDINGS:\\n1. Node, 2.3 cm. in size.\\n2. Cyst No. 4.")]
+        >>> report = "FINDINGS:\n1. Node, 2.3 cm. in size.\n2. Cyst No. 4."
+        >>> [s.text for s in split_sentences(report)]
         ['Node, 2.3 cm. in size.', 'Cyst No. 4.']
     """
     section, begin = "", 0
@@ -71,9 +71,7 @@ def split_sentences(text: str) -> Iterator[Sentence]:
         stripped = text[start:end].strip()
         if stripped:
             start += len(text[start:end]) - len(text[start:end].lstrip())
-            yield Sentence(
-                start=start, end=start + len(stripped), text=stripped, section=section
-            )
+            yield Sentence(start=start, end=start + len(stripped), text=stripped, section=section)
         begin = end
 
 
@@ -107,7 +105,10 @@ def _stop_ends(text: str, match: re.Match[str]) -> bool:
     """Whether a full stop ends a sentence, or belongs to an abbreviation, number or list marker."""
     if match[0][0] != ".":
         return True
-    before, after = text[max(0, match.start() - 12) : match.start()], text[match.end() : match.end() + 40]
+    before, after = (
+        text[max(0, match.start() - 12) : match.start()],
+        text[match.end() : match.end() + 40],
+    )
     word = _LAST_WORD.search(before)
     following = _NEXT_WORD.match(after)
     if following and following[1][0].islower() and "\n" not in after[: following.start(1)]:

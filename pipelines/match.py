@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ def match_file(
     """
     table = Ontology.from_csv(ontology)
     pipeline = load_pipeline(ontology=str(ontology) if ontology else None, lemmatizer=lemmatizer)
-    records = list(read_lines(source))
+    records = [record for _, record in read_lines(source)]
     texts = (record["text"] for record in records)
     lines = []
     for record, (mentions, labels) in zip(
@@ -54,20 +54,19 @@ def predict_file(source: Path, target: Path, *, relations: str = "cnn") -> int:
     Raises:
         InputError: If a line has no `id` and `text`, or marks places outside of its text.
     """
-    pipeline = load_pipeline()
     model = load_model(relations)
     records = list(read_lines(source))
-    passages = (_passage(record, source, i) for i, record in enumerate(records, start=1))
+    passages = (_passage(record, source, line) for line, record in records)
     lines = [
         json.dumps({**record, **_merge(record, to_record(passage))})
-        for record, passage in zip(records, classify_relations(passages, model), strict=True)
+        for (_, record), passage in zip(records, classify_relations(passages, model), strict=True)
     ]
     replace_file(target, "".join(f"{line}\n" for line in lines))
     return len(lines)
 
 
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a JSON Lines file.
+def read_lines(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects of a JSON Lines file, each with the number of its line.
 
     Raises:
         InputError: Naming the first line that is no object with `id` and a `text`.
@@ -82,7 +81,7 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
                     raise InputError(f"{path}, line {number}: an object with 'id' is expected.")
                 if not isinstance(record.get("text"), str):
                     raise InputError(f"{path}, line {number}: 'text' is missing or no text.")
-                yield record
+                yield number, record
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"Can't read {path}: {error}.") from error
     except json.JSONDecodeError as error:
@@ -93,17 +92,18 @@ def _passage(record: dict[str, Any], path: Path, line: int) -> Passage:
     pipeline = load_pipeline()
     text = record["text"]
     try:
-        bookmarks = (
+        bookmarks: Sequence[Bookmark] = (
             [Bookmark(id=b["id"], start=b["start"], end=b["end"], kind=b["kind"]) for b in given]
             if (given := record.get("bookmarks")) is not None
             else find_bookmarks(text)
         )
-        mentions: Iterable[Mention] = (
+        mentions: Sequence[Mention] = (
             [Mention(term=m["term"], start=m["start"], end=m["end"]) for m in named]
             if (named := record.get("mentions")) is not None
             else mentions_of(pipeline(text))
         )
-        if any(not 0 <= x.start < x.end <= len(text) for x in (*bookmarks, *mentions)):
+        spans = [(b.start, b.end) for b in bookmarks] + [(m.start, m.end) for m in mentions]
+        if any(not 0 <= start < end <= len(text) for start, end in spans):
             raise ValueError("start or end lies outside of the text")
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(

@@ -34,8 +34,8 @@ from nlp.rows import (
     write_shards,
 )
 from nlp.sources import read_reports
+from nlp.store import Batch as Batch
 from nlp.store import (
-    Batch,
     Manifest,
     add_rejected,
     digest_of,
@@ -92,7 +92,8 @@ class MineResult:
     """What a run did, and where the dataset and its page are.
 
     `labels` counts the bookmarks of each relevant label, `reasons` the rejected records; `samples`
-    are some of its predictions, without their words.
+    are some of its predictions, without their words; `outdated` names the parts of the recipe that
+    were others when older batches were mined.
     """
 
     dataset: Path
@@ -101,6 +102,7 @@ class MineResult:
     labels: dict[str, int]
     reasons: dict[str, int]
     samples: list[dict[str, Any]]
+    outdated: tuple[str, ...]
 
 
 def mine_reports(config: MineConfig) -> MineResult:
@@ -160,7 +162,13 @@ def write_rows(
 
     data = config.out / "data"
     written = write_shards(rows(), data, digest, features(tools.ontology.labels), tools.splits)
-    return Batch(digest=digest, rows=written, counts=dict(counts), labels=dict(labels))
+    return Batch(
+        digest=digest,
+        rows=written,
+        counts=dict(counts),
+        labels=dict(labels),
+        recipe=tools.recipe,
+    )
 
 
 def plan_batches(config: MineConfig) -> Plan:
@@ -207,7 +215,6 @@ def commit_batch(batch: Batch, config: MineConfig) -> Batch:
         manifest = replace(
             manifest,
             labels=tools.ontology.labels,
-            recipe=tools.recipe,
             batches=(*manifest.batches, batch),
         )
         write_manifest(config.out, manifest)
@@ -236,6 +243,11 @@ def finish(plan: Plan, batches: Iterable[Batch], config: MineConfig) -> MineResu
         labels=dict(labels),
         reasons=plan.reasons,
         samples=_samples(config.out, batches),
+        outdated=tuple(
+            name
+            for name, value in tools.recipe.items()
+            if any(batch.recipe[name] != value for batch in manifest.batches)
+        ),
     )
 
 

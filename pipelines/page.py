@@ -31,7 +31,9 @@ def write_page(folder: Path, manifest: Manifest, ontology: Ontology) -> Path:
         labels.update(batch.labels)
     rows = list(islice(_rows(folder, manifest), MAX_ROWS))
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
     )
     page = environment.get_template("overview.html").render(
         folder=folder.name,

@@ -24,7 +24,7 @@ def evaluate_relations(gold: Iterable[Path], *, relations: str = "cnn") -> dict[
     """Score a model on annotated sentences, given their bookmarks and mentions.
 
     Returns:
-        `pairs`, `sentences`, `accuracy`, `macro_f1` with its 95 % bootstrap interval over sentences,
+        `pairs`, `sentences`, `accuracy`, `macro_f1`, its 95 % bootstrap interval over sentences,
         precision, recall and F1 of each relation and of relevant or uncertain together.
 
     Raises:
@@ -153,9 +153,10 @@ irrelevant for every label mention and bookmark of a report's sentence. Made by 
 written for the project by people and a language model, none of them radiologists; no patient's
 report is among them. Expect errors on the manner of your own house, and correct them.
 
-**Scores** on the {result["sentences"]:,} validation sentences ({result["pairs"]:,} pairs), which were written
-for the project too and chose the epoch and the temperature ({temperature:.2f}), so they flatter:
-macro-F1 {result["macro_f1"]:.3f} (95 % {low:.3f} to {high:.3f}); the rules reach {result["rules_macro_f1"]:.3f}.
+**Scores** on the {result["sentences"]:,} validation sentences ({result["pairs"]:,} pairs), which
+were written for the project too and chose the epoch and the temperature ({temperature:.2f}), so
+they flatter: macro-F1 {result["macro_f1"]:.3f} (95 % {low:.3f} to {high:.3f}); the rules reach
+{result["rules_macro_f1"]:.3f}.
 
 | | precision | recall | F1 |
 | --- | ---: | ---: | ---: |

@@ -74,14 +74,15 @@ class LabelMatcher:
     def _abbreviations(self, doc: Doc, places: list[int]) -> list[Match]:
         """Short forms that the report defines, where the caller put them in `user_data`."""
         defined: dict[str, str] = doc.user_data.get(ABBREVIATIONS, {})
-        terms = {short: self._term_of(long) for short, long in defined.items()}
+        terms = {short: self.term_of(long) for short, long in defined.items()}
         return [
             Match(i, i + 1, term, "abbreviation")
             for i, place in enumerate(places if defined else [])
             if (term := terms.get(doc[place].text))
         ]
 
-    def _term_of(self, phrase: str) -> str | None:
+    def term_of(self, phrase: str) -> str | None:
+        """The term of which a phrase is a synonym, or None."""
         return self.lexicon.phrases.get(words_of(phrase, self.lemma))
 
     def _labels(self, match: Match) -> list[tuple[str, str]]:

@@ -10,12 +10,8 @@ from spacy.tokens import Doc
 from nlp.text import LemmatizerName, make_lemmatizer
 
 
-@Language.factory(
-    "noun_lemmatizer", default_config={"lemmatizer": "auto"}, assigns=["token.lemma"]
-)
-def make_noun_lemmatizer(
-    nlp: Language, name: str, lemmatizer: LemmatizerName
-) -> NounLemmatizer:
+@Language.factory("noun_lemmatizer", default_config={"lemmatizer": "auto"}, assigns=["token.lemma"])
+def make_noun_lemmatizer(nlp: Language, name: str, lemmatizer: LemmatizerName) -> NounLemmatizer:
     """Build the component from its config block."""
     return NounLemmatizer(make_lemmatizer(lemmatizer))
 

@@ -12,7 +12,7 @@ from spacy.vocab import Vocab
 from nlp.text import tokenize
 
 
-@registry.tokenizers("lesionary.NltkTokenizer.v1")
+@registry.tokenizers("lesionary.NltkTokenizer.v1")  # type: ignore[untyped-decorator]
 def make_nltk_tokenizer() -> Callable[[Language], NltkTokenizer]:
     """The factory that a spaCy config names."""
     return lambda nlp: NltkTokenizer(nlp.vocab)

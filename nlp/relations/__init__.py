@@ -60,9 +60,7 @@ def pairs_of(passage: Passage) -> list[tuple[str, int]]:
     return list(product((b.id for b in passage.current), range(len(passage.mentions))))
 
 
-def classify_relations(
-    passages: Iterable[Passage], model: RelationModel
-) -> Iterator[Passage]:
+def classify_relations(passages: Iterable[Passage], model: RelationModel) -> Iterator[Passage]:
     """Add the relations to passages, some hundred at a time."""
     stream = iter(passages)
     while group := list(islice(stream, _PASSAGES_AT_A_TIME)):

@@ -33,7 +33,7 @@ SHIPPED: Final = Path(__file__).parent / "weights" / "cnn"
 _PAIRS_AT_A_TIME: Final = 2048
 
 
-class RelationCnnConfig(PretrainedConfig):  # type: ignore[misc]
+class RelationCnnConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
     """Sizes, vocabulary and temperature of a `RelationCnn`."""
 
     model_type = "lesionary-relation-cnn"
@@ -65,7 +65,7 @@ class RelationCnnConfig(PretrainedConfig):  # type: ignore[misc]
         super().__init__(**rest)
 
 
-class RelationCnn(PreTrainedModel):  # type: ignore[misc]
+class RelationCnn(PreTrainedModel):  # type: ignore[no-untyped-call]
     """The network.
 
     Shape:
@@ -94,7 +94,7 @@ class RelationCnn(PreTrainedModel):  # type: ignore[misc]
         self.dropout = nn.Dropout(config.dropout)
         self.hidden = nn.Linear(4 * responses + config.sentence_size, config.hidden_size)
         self.output = nn.Linear(config.hidden_size, len(RELATIONS))
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def _init_weights(self, module: nn.Module) -> None:
         """Small embeddings; PyTorch's defaults elsewhere."""
@@ -126,10 +126,11 @@ class RelationCnn(PreTrainedModel):  # type: ignore[misc]
             dim=1,
         )
         hidden = torch.relu(self.hidden(self.dropout(features)))
-        return self.output(self.dropout(hidden))
+        logits: Tensor = self.output(self.dropout(hidden))
+        return logits
 
     def _distance(self, place: Tensor, item: Tensor) -> Tensor:
-        limit = self.config.max_distance
+        limit: int = self.config.max_distance
         return (place[None, :] - item[:, None]).clamp(-limit, limit) + limit
 
 
@@ -160,7 +161,8 @@ class CnnModel:
     """A trained network as a relation model."""
 
     def __init__(self, network: RelationCnn, ontology: Ontology) -> None:
-        self.network = network.eval()
+        self.network = network
+        network.train(False)
         self.ontology = ontology
         self.vocabulary = {word: i for i, word in enumerate(network.config.vocabulary)}
 

@@ -8,17 +8,28 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from nlp.bookmarks import find_bookmarks
 from nlp.errors import InputError
-from nlp.records import RELATIONS, Bookmark, Mention, Passage, Relation, RelationName, Report, Sentence
+from nlp.records import (
+    RELATIONS,
+    Bookmark,
+    Mention,
+    Passage,
+    Relation,
+    RelationName,
+    Report,
+    Sentence,
+)
 
 if TYPE_CHECKING:
     from spacy.language import Language
+
+    from nlp.components.label_matcher import LabelMatcher
 
 CORPUS_FOLDER: Final = Path(__file__).parent / "corpus"
 _ITEM: Final = re.compile(
@@ -88,9 +99,7 @@ def parse_record(line: str, pipeline: Language) -> Passage:
         Bookmark(id=b["id"], start=b["start"], end=b["end"], kind=b["kind"])
         for b in record["bookmarks"]
     ]
-    mentions = [
-        Mention(term=m["term"], start=m["start"], end=m["end"]) for m in record["mentions"]
-    ]
+    mentions = [Mention(term=m["term"], start=m["start"], end=m["end"]) for m in record["mentions"]]
     codes: list[dict[str, RelationName]] = [{} for _ in mentions]
     for pair in record["pairs"]:
         if pair["relation"] not in RELATIONS:
@@ -104,7 +113,13 @@ def to_record(passage: Passage) -> dict[str, Any]:
     text = passage.report.text
     return {
         "bookmarks": [
-            {"id": b.id, "start": b.start, "end": b.end, "kind": b.kind, "text": text[b.start : b.end]}
+            {
+                "id": b.id,
+                "start": b.start,
+                "end": b.end,
+                "kind": b.kind,
+                "text": text[b.start : b.end],
+            }
             for b in passage.bookmarks
         ],
         "mentions": [{**asdict(m), "text": text[m.start : m.end]} for m in passage.mentions],
@@ -183,11 +198,8 @@ def _marked(name: str, words: str, start: int, before: int) -> Bookmark:
 
 
 def _term_of(words: str, pipeline: Language) -> str:
-    from nlp.lexicon import words_of
-
-    phrases = cast(Mapping[tuple[str, ...], str], pipeline.get_pipe("label_matcher").lexicon.phrases)  # type: ignore[attr-defined]
-    lemma = pipeline.get_pipe("noun_lemmatizer").lemma  # type: ignore[attr-defined]
-    term = phrases.get(words_of(words, lemma))
+    matcher = cast("LabelMatcher", pipeline.get_pipe("label_matcher"))
+    term = matcher.term_of(words)
     if term is None:
         raise ValueError(f"'{words}' is no synonym of any term; write {{{words}=TERM|...}}")
     return term

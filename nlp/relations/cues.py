@@ -35,7 +35,8 @@ LANDMARK: Final = _cues(
     "superficial to", "ventral to", "dorsal to", "surrounding", "obstructing", "narrowing",
     "anterolateral to", "posterolateral to", "anteromedial to", "posteromedial to", "isodense to",
     "similar to", "compared to", "touching", "indenting", "distance from", "away from", "pushing",
-    "with adjacent", "associated with", "causing", "with associated", "resulting in", "secondary to",
+    "with adjacent", "associated with", "causing", "with associated", "resulting in",
+    "secondary to",
 )  # fmt: skip
 HEDGE: Final = _cues(
     "likely", "probable", "probably", "possible", "possibly", "may", "might", "could", "perhaps",
@@ -72,7 +73,9 @@ _HEDGE_END: Final = re.compile(
     r"[;]|\.\s|\b(?:but|which|however|although|is|are|was|were|measur\w+|in|within|with|at)\b",
     re.IGNORECASE,
 )
-_NEGATION_END: Final = re.compile(r"[;:]|,(?!\s*(?:or|and)\b)|\.\s|\b(?:but|which|however|although|is|are|was|were)\b", re.I)
+_NEGATION_END: Final = re.compile(
+    r"[;:]|,(?!\s*(?:or|and)\b)|\.\s|\b(?:but|which|however|although|is|are|was|were)\b", re.I
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +113,10 @@ def context_of(text: str, mention: Mention) -> Cue:
 
 def _in_scope(cues: re.Pattern[str], before: str, end: re.Pattern[str]) -> str:
     """The last cue before a mention whose scope reaches it, or nothing."""
-    last = None
-    for last in cues.finditer(before):
-        pass
-    if last is None or end.search(before, last.end()):
+    found = list(cues.finditer(before))
+    if not found or end.search(before, found[-1].end()):
         return ""
-    return re.sub(r"\s+", " ", last[0].lower())
+    return " ".join(found[-1][0].lower().split())
 
 
 def nearest_bookmark(text: str, bookmarks: Sequence[Bookmark], mention: Mention) -> str:

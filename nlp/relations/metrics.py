@@ -18,9 +18,7 @@ def scores(gold: Sequence[int], predicted: Sequence[int]) -> dict[str, dict[str,
     """
     both = Counter(g for g, p in zip(gold, predicted, strict=True) if g == p)
     of_gold, of_predicted = Counter(gold), Counter(predicted)
-    return {
-        name: _prf(both[i], of_predicted[i], of_gold[i]) for i, name in enumerate(RELATIONS)
-    }
+    return {name: _prf(both[i], of_predicted[i], of_gold[i]) for i, name in enumerate(RELATIONS)}
 
 
 def macro_f1(gold: Sequence[int], predicted: Sequence[int]) -> float:
@@ -57,12 +55,8 @@ def bootstrap(
 def binary_scores(gold: Sequence[int], predicted: Sequence[int]) -> dict[str, float]:
     """Scores of relevant or uncertain, taken as one, against irrelevant."""
     irrelevant = RELATIONS.index("irrelevant")
-    hits = sum(
-        g != irrelevant and p != irrelevant for g, p in zip(gold, predicted, strict=True)
-    )
-    return _prf(
-        hits, sum(p != irrelevant for p in predicted), sum(g != irrelevant for g in gold)
-    )
+    hits = sum(g != irrelevant and p != irrelevant for g, p in zip(gold, predicted, strict=True))
+    return _prf(hits, sum(p != irrelevant for p in predicted), sum(g != irrelevant for g in gold))
 
 
 def _prf(both: int, predicted: int, gold: int) -> dict[str, float]:

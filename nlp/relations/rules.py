@@ -51,9 +51,7 @@ class RuleModel:
     ) -> tuple[RelationName, Cue]:
         """The relation of a pair, and the cue that decided it."""
         text, offset = passage.sentence.text, passage.sentence.start
-        here = Mention(
-            term=mention.term, start=mention.start - offset, end=mention.end - offset
-        )
+        here = Mention(term=mention.term, start=mention.start - offset, end=mention.end - offset)
         cue = context_of(text, here)
         if cue.context in ("negated", "landmark", "exam", "past"):
             return "irrelevant", cue

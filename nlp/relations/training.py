@@ -83,7 +83,7 @@ def train(
             optimizer.step()
             schedule.step()
             losses.append(loss.item())
-        model.network.eval()
+        model.network.train(False)
         logits, targets = predict_logits(model, validation)
         figures = {
             "epoch": float(epoch),
@@ -140,9 +140,7 @@ def _batches(
         yield [augment(e, rng.choice(examples), config, rng) for e in batch]
 
 
-def augment(
-    example: Example, other: Example, config: TrainConfig, rng: random.Random
-) -> Example:
+def augment(example: Example, other: Example, config: TrainConfig, rng: random.Random) -> Example:
     """Change a sentence without changing its answers.
 
     Another sentence may follow or precede it, so that what is said there is irrelevant here;

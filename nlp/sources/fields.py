@@ -17,7 +17,7 @@ FIELDS: Final = (*REQUIRED, "study_id", "lesion_ids")
 Columns = Mapping[str, str]
 
 
-class BadField(Exception):
+class FieldError(Exception):
     """A field that makes a record unusable; the message quotes no value."""
 
 
@@ -40,7 +40,7 @@ def to_report(
             file=file,
             line=line,
         )
-    except BadField as bad:
+    except FieldError as bad:
         return Rejected(file=file, line=line, reason=str(bad))
 
 
@@ -68,18 +68,18 @@ def _text(
         if not required:
             return ""
         if column in record:
-            raise BadField(f"'{column}' is empty")
+            raise FieldError(f"'{column}' is empty")
         known = ", ".join(sorted(map(str, record)))[:200]
-        raise BadField(f"no '{column}' (fields: {known}); name it with --column {name}=NAME")
+        raise FieldError(f"no '{column}' (fields: {known}); name it with --column {name}=NAME")
     if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise BadField(f"'{column}' is no text")
+        raise FieldError(f"'{column}' is no text")
     text = str(value)
     try:
         text.encode()
     except UnicodeEncodeError:  # lone surrogates stand for bytes that could not be decoded
-        raise BadField(f"'{column}' is not in the expected encoding; try --encoding") from None
+        raise FieldError(f"'{column}' is not in the expected encoding; try --encoding") from None
     if required and not text.strip():
-        raise BadField(f"'{column}' is empty")
+        raise FieldError(f"'{column}' is empty")
     return text if name == "text" else text.strip()
 
 
@@ -93,7 +93,7 @@ def _names(value: object) -> tuple[str, ...]:
         try:
             value = json.loads(value)
         except ValueError as error:
-            raise BadField("'lesion_ids' is a broken JSON list") from error
+            raise FieldError("'lesion_ids' is a broken JSON list") from error
     if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
-        raise BadField("'lesion_ids' is no list of texts")
+        raise FieldError("'lesion_ids' is no list of texts")
     return tuple(value)

@@ -1,0 +1,3 @@
+"""What a new machine needs once, beside the packages."""
+
+from nlp.wordnet import install_wordnet as install_wordnet
