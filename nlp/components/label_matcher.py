@@ -59,7 +59,7 @@ class LabelMatcher:
         places, words = _words(doc)
         found = self._phrases(Doc(doc.vocab, words=words)) if words else []
         found += self._abbreviations(doc, places)
-        added = compose(words, found, self.lexicon) if found else []
+        added = compose(words, found, self.lexicon) if words else []
         doc.spans[self.spans_key] = [
             Span(doc, places[m.start], places[m.end - 1] + 1, label=label, span_id=rule)
             for m in select(found, added, self.lexicon)
