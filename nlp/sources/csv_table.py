@@ -17,8 +17,8 @@ csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
 
 def recognises(path: Path, head: bytes, columns: Columns) -> bool:
     """Whether the header names our columns, or the suffix says so."""
-    line = head.decode("utf-8-sig", errors="replace").partition("\n")[0]
-    names = next(csv.reader([line.rstrip("\r")], delimiter=_delimiter(line)), [])
+    line = next(iter(head.decode("utf-8-sig", errors="replace").splitlines()), "")
+    names = next(csv.reader([line], delimiter=_delimiter(line)), [])
     required = {columns.get(name, name) for name in REQUIRED}
     return required <= set(names) or path.suffix.lower() in (".csv", ".tsv")
 
@@ -31,16 +31,17 @@ def read(path: Path, columns: Columns, encoding: str) -> Iterator[Report | Rejec
         binary.seek(0)
         text = io.TextIOWrapper(binary, encoding=encoding, errors="surrogateescape", newline="")
         rows = csv.reader((line.replace("\0", "") for line in text), delimiter=delimiter)
-        header = next(rows, [])
-        check_columns(path, header, columns)
-        yield from _read_rows(rows, header, columns, path)
+        yield from _read_rows(rows, columns, path)
 
 
 def _read_rows(
-    rows: Iterator[list[str]], header: list[str], columns: Columns, path: Path
+    rows: Iterator[list[str]], columns: Columns, path: Path
 ) -> Iterator[Report | Rejected]:
-    line = 2
+    line = 1
     try:
+        header = next(rows, [])
+        check_columns(path, header, columns)
+        line = 2
         for row in rows:
             if len(row) == len(header):
                 record = dict(zip(header, row, strict=True))
