@@ -104,14 +104,16 @@ def train_relations(
     if model is None:
         raise InputError("Nothing was trained: give at least one epoch.")
     model.network.load_state_dict(weights)
-    model.network.config.temperature = training.fit_temperature(model, checks)
+    model.network.config.calibration_temperature = training.fit_temperature(model, checks)
     model.network.save_pretrained(out)
     result = score_passages(validation, str(out))
     result["rules_macro_f1"] = score_passages(validation, "rules")["macro_f1"]
     result["training_sentences"] = len(examples)
     result["config"] = asdict(config)
     replace_file(out / "metrics.json", json.dumps({**result, "curve": curve}, indent=1) + "\n")
-    replace_file(out / "README.md", _card(result, model.network.config.temperature, corpora))
+    replace_file(
+        out / "README.md", _card(result, model.network.config.calibration_temperature, corpora)
+    )
     return result
 
 

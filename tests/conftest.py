@@ -2,10 +2,10 @@
 
 import json
 
+import pytest
+from hypothesis import HealthCheck, settings
 
-import flows.settings  # noqa: E402, F401  (offline, before Prefect and Hugging Face libraries)
-import pytest  # noqa: E402
-from hypothesis import HealthCheck, settings  # noqa: E402
+import flows.settings  # noqa: F401  (offline, before Prefect and Hugging Face libraries)
 
 settings.register_profile(
     "lesionary",

@@ -49,7 +49,7 @@ class RelationCnnConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
         hidden_size: int = 96,
         max_distance: int = 20,
         dropout: float = 0.4,
-        temperature: float = 1.0,
+        calibration_temperature: float = 1.0,
         **rest: Any,
     ) -> None:
         self.vocabulary = list(vocabulary)
@@ -61,7 +61,7 @@ class RelationCnnConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
         self.hidden_size = hidden_size
         self.max_distance = max_distance
         self.dropout = dropout
-        self.temperature = temperature
+        self.calibration_temperature = calibration_temperature
         super().__init__(**rest)
 
 
@@ -170,7 +170,7 @@ class CnnModel:
     def digest(self) -> str:
         """Changes with any weight or the vocabulary."""
         hasher = hashlib.sha256(repr(self.network.config.vocabulary).encode())
-        hasher.update(repr(self.network.config.temperature).encode())
+        hasher.update(repr(self.network.config.calibration_temperature).encode())
         for name, weight in sorted(self.network.state_dict().items()):
             hasher.update(name.encode() + weight.numpy().tobytes())
         return "cnn-" + hasher.hexdigest()[:16]
@@ -191,7 +191,10 @@ class CnnModel:
         counts = [len(e.pairs) for e in group]
         if not sum(counts):
             return [np.zeros((0, len(RELATIONS)), dtype=np.float32) for _ in group]
-        logits = self.network(**collate(group, self.vocabulary)) / self.network.config.temperature
+        logits = (
+            self.network(**collate(group, self.vocabulary))
+            / self.network.config.calibration_temperature
+        )
         probabilities = logits.softmax(dim=1).numpy()
         return np.split(probabilities, np.cumsum(counts)[:-1])
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from nlp.bookmarks import find_bookmarks
 from nlp.errors import InputError
+from nlp.ontology import fold
 from nlp.records import (
     RELATIONS,
     Bookmark,
@@ -65,7 +66,7 @@ def parse_markup(line: str, pipeline: Language) -> Passage:
     """Read one sentence of the inline markup.
 
     Raises:
-        ValueError: If the markup is broken, words name no term, or a code names no bookmark.
+        ValueError: If the markup is broken, or a code names no bookmark.
     """
     text, at = "", 0
     bookmarks: list[Bookmark] = []
@@ -198,11 +199,9 @@ def _marked(name: str, words: str, start: int, before: int) -> Bookmark:
 
 
 def _term_of(words: str, pipeline: Language) -> str:
+    """The term of a mention; words that the ontology lacks stand for themselves."""
     matcher = cast("LabelMatcher", pipeline.get_pipe("label_matcher"))
-    term = matcher.term_of(words)
-    if term is None:
-        raise ValueError(f"'{words}' is no synonym of any term; write {{{words}=TERM|...}}")
-    return term
+    return matcher.term_of(words) or fold(words)
 
 
 def _read_codes(codes: str) -> dict[str, RelationName]:

@@ -1,5 +1,6 @@
 from hypothesis import given
 from hypothesis import strategies as st
+
 from nlp.labels import label_lists
 from nlp.records import RELATIONS, Mention, Relation
 

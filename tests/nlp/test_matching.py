@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from nlp.components import load_pipeline
 from nlp.compose import compose
 from nlp.lexicon import Lexicon
@@ -28,7 +29,10 @@ STATED = [
     ("left and right adrenal glands", {"left adrenal gland", "right adrenal gland"}),
     ("the right and left kidneys", {"right kidney", "left kidney"}),
     # both sides
-    ("bilateral adrenal nodules", {"adrenal gland", "left adrenal gland", "right adrenal gland", "nodule"}),
+    (
+        "bilateral adrenal nodules",
+        {"adrenal gland", "left adrenal gland", "right adrenal gland", "nodule"},
+    ),
     ("both kidneys", {"kidney", "left kidney", "right kidney"}),
     # inversion and split composites
     ("head of the pancreas", {"pancreatic head"}),
@@ -71,8 +75,8 @@ def test_an_offset_moves_all_mentions(pipeline):
 
 
 WORDS = st.sampled_from(
-    """left right upper lower lobe lung and , or of the in node lymph mediastinal hilar mass
-    liver hepatic cyst bilateral kidneys adrenal - / 2 cm nodule posterior segment no ( ) é""".split()
+    """left right upper lower lobe lung and , or of the in node lymph mediastinal
+    hilar mass liver hepatic cyst bilateral kidneys adrenal - / 2 cm nodule posterior segment no ( ) é""".split()
 )
 
 
@@ -137,9 +141,7 @@ def test_pieces_work_in_a_spacy_pipeline_of_the_users_own():
         ("Nodules", "nodule"),
         ("left lower lobe", "left lower lobe"),
     ]
-    assert [(s.text, s.label_) for s in doc.spans["bookmarks"]] == [
-        ("2.3 x 2.1 cm", "measurement")
-    ]
+    assert [(s.text, s.label_) for s in doc.spans["bookmarks"]] == [("2.3 x 2.1 cm", "measurement")]
 
 
 def test_another_label_table_brings_its_own_labels(tmp_path):

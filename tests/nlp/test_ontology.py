@@ -4,6 +4,7 @@ from itertools import combinations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from nlp.errors import InputError
 from nlp.ontology import DEFAULT_TABLE, Ontology, fold
 
@@ -75,9 +76,7 @@ def test_no_synonym_has_two_owners(ontology):
 
 def test_every_row_that_differs_from_the_published_list_is_noted():
     with DEFAULT_TABLE.open(encoding="utf-8") as lines:
-        assert next(lines).strip() == (
-            "term,class,label,parents,exclusive,synonyms,radlex_id,note"
-        )
+        assert next(lines).strip() == ("term,class,label,parents,exclusive,synonyms,radlex_id,note")
     noted = [t for t in Ontology.from_csv().terms.values() if t.note]
     assert len(noted) > 10
 

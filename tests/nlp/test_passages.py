@@ -3,6 +3,7 @@ from collections import Counter
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from nlp.bookmarks import BookmarkConfig
 from nlp.passages import assign_lesions, find_passages, match_labels
 from nlp.records import Bookmark, Report
@@ -66,6 +67,4 @@ def test_lesions_that_fit_no_bookmarks_are_counted():
 def test_a_short_form_of_the_report_counts_in_later_sentences(pipeline):
     found, counts = passages_of("The left adrenal gland (LAG) is thick. LAG 9 mm.")
     (passage,) = match_labels(found, pipeline, counts)
-    assert [(m.term, m.rule) for m in passage.mentions] == [
-        ("left adrenal gland", "abbreviation")
-    ]
+    assert [(m.term, m.rule) for m in passage.mentions] == [("left adrenal gland", "abbreviation")]

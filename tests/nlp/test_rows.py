@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from nlp.errors import InputError
 from nlp.rows import SPLITS, Place, read_lesion_table, read_split_table, split_of
 
@@ -29,7 +30,7 @@ def test_a_given_split_wins():
 def test_the_lesion_table(tmp_path):
     path = tmp_path / "lesions.csv"
     path.write_text(
-        'lesion_id,image_file,slice_index,box_px,spacing_mm\n'
+        "lesion_id,image_file,slice_index,box_px,spacing_mm\n"
         'L1,a.png,37,"1 2 3.5 4","0.7,0.7,5"\nL2,,,,\n',
         encoding="utf-8",
     )

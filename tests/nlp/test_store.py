@@ -1,6 +1,7 @@
 import json
 
 import pytest
+
 from nlp.errors import InputError
 from nlp.records import Rejected
 from nlp.store import Manifest, add_rejected, digest_of, read_manifest, replace_file
@@ -34,7 +35,9 @@ def test_a_rejected_record_is_listed_once(tmp_path):
 def test_replacing_a_file_leaves_no_scratch_file(tmp_path):
     replace_file(tmp_path / "a.txt", "one")
     replace_file(tmp_path / "a.txt", "two")
-    assert [(p.name, p.read_text(encoding="utf-8")) for p in tmp_path.iterdir()] == [("a.txt", "two")]
+    assert [(p.name, p.read_text(encoding="utf-8")) for p in tmp_path.iterdir()] == [
+        ("a.txt", "two")
+    ]
 
 
 def test_digests_tell_where_a_part_ends():

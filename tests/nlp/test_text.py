@@ -1,6 +1,9 @@
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from nlp.errors import InputError
 from nlp.text import make_lemmatizer, resolve_lemmatizer, split_sentences, tokenize
 
@@ -16,7 +19,10 @@ SPLITS = [
     ("Seen by Dr. Who, e.g. on image 4. Stable.", ["Seen by Dr. Who, e.g. on image 4.", "Stable."]),
     ("A node measures 2.3 cm (Im. 4). Stable", ["A node measures 2.3 cm (Im. 4).", "Stable"]),
     ("Is this new? Yes! 9 mm.", ["Is this new?", "Yes!", "9 mm."]),
-    ("One nodule in the right\nupper lobe. Clear", ["One nodule in the right\nupper lobe.", "Clear"]),
+    (
+        "One nodule in the right\nupper lobe. Clear",
+        ["One nodule in the right\nupper lobe.", "Clear"],
+    ),
     ("Nodule of 4 mm.Liver is normal.", ["Nodule of 4 mm.", "Liver is normal."]),
     ("A node of 4 mm.\n\nB node", ["A node of 4 mm.", "B node"]),
     ("Vitamin C. is low in St. Elsewhere", ["Vitamin C. is low in St. Elsewhere"]),
@@ -69,14 +75,15 @@ def test_megabytes_on_one_line_take_no_time():
 def test_tokens_are_ordered_slices_that_cover_all_signs(text):
     spans = tokenize(text)
     assert all(a < b for a, b in spans)
-    assert all(b <= c for (_, b), (c, _) in zip(spans, spans[1:], strict=False))
+    assert all(b <= c for (_, b), (c, _) in pairwise(spans))
     covered = {i for a, b in spans for i in range(a, b)}
     assert all(text[i].isspace() for i in range(len(text)) if i not in covered)
 
 
 @pytest.mark.parametrize("name", ["lemminflect", "auto"])
 @pytest.mark.parametrize(
-    ("word", "lemma"), [("Nodules", "nodule"), ("biopsies", "biopsy"), ("cm", "cm"), ("mass", "mass")]
+    ("word", "lemma"),
+    [("Nodules", "nodule"), ("biopsies", "biopsy"), ("cm", "cm"), ("mass", "mass")],
 )
 def test_plurals_become_singular(name, word, lemma):
     assert make_lemmatizer(name)(word) == lemma
