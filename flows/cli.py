@@ -153,6 +153,8 @@ def _tell(result: Any, seconds: float) -> None:
     if counts["rejected"]:
         where = result.dataset / "rejected.jsonl"
         click.echo(f"{counts['rejected']:,} records were rejected; {where} says which and why.")
+    if not counts["bookmarks"] and not counts["known"]:
+        click.echo("No hyperlink, size or slice reference was found, so there are no rows to load.")
     click.echo(f"Wrote {result.dataset}. Look at it: {result.page}")
     click.echo(f'Next: datasets.load_dataset("{result.dataset}")')
 

@@ -133,9 +133,10 @@ def write_shards(
     schema: Features,
     splits: Mapping[str, str],
 ) -> dict[str, int]:
-    """Write one Parquet shard a split, empty ones too, and return the rows of each.
+    """Write one Parquet shard for each split that has rows; return the rows of each split.
 
-    A shard appears under its name `SPLIT-NAME.parquet` only once it is complete.
+    A shard appears under its name `SPLIT-NAME.parquet` only once it is complete. An empty split
+    has no shard, since `datasets.load_dataset` refuses a split without rows.
     """
     from pyarrow import Table
     from pyarrow.parquet import ParquetWriter
@@ -144,11 +145,13 @@ def write_shards(
     arrow = schema.arrow_schema
     counts = dict.fromkeys(SPLITS, 0)
     pending: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
-    paths = {split: folder / f".{split}-{name}.parquet.{os.getpid()}" for split in SPLITS}
+    scratch = {split: folder / f".{split}-{name}.parquet.{os.getpid()}" for split in SPLITS}
+    writers: dict[str, ParquetWriter] = {}
     with ExitStack() as stack:
-        writers = {s: stack.enter_context(ParquetWriter(p, arrow)) for s, p in paths.items()}
 
         def flush(split: str) -> None:
+            if split not in writers:
+                writers[split] = stack.enter_context(ParquetWriter(scratch[split], arrow))
             writers[split].write_table(Table.from_pylist(pending[split], schema=arrow))
             pending[split].clear()
 
@@ -159,10 +162,16 @@ def write_shards(
             if len(pending[split]) == _ROWS_AT_A_TIME:
                 flush(split)
         for split in SPLITS:
-            flush(split)
-    for split, path in paths.items():
-        path.replace(folder / f"{split}-{name}.parquet")
+            if pending[split]:
+                flush(split)
+    for split in writers:
+        scratch[split].replace(folder / f"{split}-{name}.parquet")
     return counts
+
+
+def shards(folder: Path, name: str, counts: Mapping[str, int]) -> dict[str, Path]:
+    """The shards that `write_shards` made, by split, given the counts that it returned."""
+    return {split: folder / f"{split}-{name}.parquet" for split in SPLITS if counts[split]}
 
 
 def read_lesion_table(path: Path) -> dict[str, Place]:

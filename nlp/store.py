@@ -28,7 +28,7 @@ from datasets.info import DatasetInfo
 
 from nlp.errors import InputError
 from nlp.records import Rejected
-from nlp.rows import SPLITS, features
+from nlp.rows import SPLITS, features, shards
 
 FORMAT: Final = 1
 
@@ -63,6 +63,15 @@ class Manifest:
         for batch in self.batches:
             total.update(batch.counts)
         return total
+
+
+def shards_of(data: Path, manifest: Manifest) -> dict[str, list[Path]]:
+    """The shards of each split, in the order of the batches."""
+    found: dict[str, list[Path]] = {split: [] for split in SPLITS}
+    for batch in manifest.batches:
+        for split, path in shards(data, batch.digest, batch.rows).items():
+            found[split].append(path)
+    return found
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -172,11 +181,9 @@ def _schema_yaml(labels: tuple[str, ...]) -> str:
 def _card(manifest: Manifest) -> str:
     """The dataset card: yaml for `datasets`, then a few words for people."""
     files = [
-        {
-            "split": split,
-            "path": [f"data/{split}-{batch.digest}.parquet" for batch in manifest.batches],
-        }
-        for split in SPLITS
+        {"split": split, "path": [f"data/{path.name}" for path in paths]}
+        for split, paths in shards_of(Path("data"), manifest).items()
+        if paths
     ]
     head = yaml.safe_dump(
         {

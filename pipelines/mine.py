@@ -31,6 +31,7 @@ from nlp.rows import (
     read_lesion_table,
     read_split_table,
     rows_of,
+    shards,
     write_shards,
 )
 from nlp.sources import read_reports
@@ -252,13 +253,14 @@ def finish(plan: Plan, batches: Iterable[Batch], config: MineConfig) -> MineResu
 
 
 def _samples(out: Path, batches: list[Batch], number: int = 20) -> list[dict[str, Any]]:
-    """Some predictions of the last batch: kind and size of the bookmark, label, relation."""
+    """Some predictions of the last shard: kind and size of the bookmark, label, relation."""
     from pyarrow import parquet
 
-    if not batches:
+    paths = [p for b in batches for p in shards(out / "data", b.digest, b.rows).values()]
+    if not paths:
         return []
-    shard = out / "data" / f"train-{batches[-1].digest}.parquet"
-    rows = parquet.read_table(shard, columns=["bookmark", "mentions"]).slice(0, number).to_pylist()
+    columns = ["bookmark", "mentions"]
+    rows = parquet.read_table(paths[-1], columns=columns).slice(0, number).to_pylist()
     return [
         {
             "bookmark": " ".join([row["bookmark"]["kind"], *map(_mm, row["bookmark"]["sizes_mm"])]),

@@ -13,7 +13,7 @@ import jinja2
 
 from nlp.ontology import Ontology
 from nlp.records import RELATIONS
-from nlp.rows import SPLITS
+from nlp.rows import SPLITS, shards
 from nlp.store import Manifest, replace_file
 
 MAX_ROWS: Final = 600
@@ -56,8 +56,8 @@ def _rows(folder: Path, manifest: Manifest) -> Iterator[dict[str, Any]]:
     from pyarrow import parquet
 
     for batch in reversed(manifest.batches):
-        for split in SPLITS:
-            with parquet.ParquetFile(folder / "data" / f"{split}-{batch.digest}.parquet") as shard:
+        for split, path in shards(folder / "data", batch.digest, batch.rows).items():
+            with parquet.ParquetFile(path) as shard:
                 for group in shard.iter_batches(batch_size=100):
                     yield from (_for_page(row, split) for row in group.to_pylist())
 

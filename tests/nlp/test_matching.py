@@ -75,8 +75,8 @@ def test_an_offset_moves_all_mentions(pipeline):
 
 
 WORDS = st.sampled_from(
-    """left right upper lower lobe lung and , or of the in node lymph mediastinal
-    hilar mass liver hepatic cyst bilateral kidneys adrenal - / 2 cm nodule posterior segment no ( ) é""".split()
+    """left right upper lower lobe lung and , or of the in node lymph mediastinal hilar mass liver
+    hepatic cyst bilateral kidneys adrenal - / 2 cm nodule posterior segment no ( ) é""".split()
 )
 
 
