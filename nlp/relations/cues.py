@@ -51,6 +51,14 @@ PAST: Final = _cues(
     "status post", "s/p", "history of", "h/o", "post", "prior", "previous", "known history",
     "following", "after", "resected", "removed",
 )  # fmt: skip
+TECHNIQUE: Final = _cues("CT", "MRI", "PET", "scan", "windows", "ultrasound", "radiograph")
+CUES: Final = {
+    "negation": NEGATION,
+    "hedge": HEDGE,
+    "landmark": LANDMARK,
+    "past": PAST,
+    "technique": TECHNIQUE,
+}
 _EXAM: Final = re.compile(
     r"\b(?:CT|MRI|PET|tomogra\w+|radiograph\w*|scan\w*|ultrasound|x-ray)\b\s*"
     r"(?:scan|images?|imaging|examination|\(CT\))?\s*(?:(?:of|through)\s+)?(?:the\s+)?$",
@@ -84,6 +92,21 @@ class Cue:
 
     context: Context
     words: str = ""
+
+
+def find_cues(text: str) -> list[tuple[int, int, str]]:
+    """Where cues stand and what they are (a key of `CUES`); earlier kinds win where two overlap.
+
+    Example:
+        >>> find_cues("Cyst, not abutting the liver")
+        [(6, 9, 'negation'), (10, 18, 'landmark')]
+    """
+    found: list[tuple[int, int, str]] = []
+    for kind, cues in CUES.items():
+        for match in cues.finditer(text):
+            if not any(match.start() < end and start < match.end() for start, end, _ in found):
+                found.append((match.start(), match.end(), kind))
+    return sorted(found)
 
 
 def context_of(text: str, mention: Mention) -> Cue:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from nlp.ontology import Ontology
-from nlp.records import Passage
+from nlp.records import Passage, Token
 from nlp.relations import pairs_of
+from nlp.relations.cues import CUES, find_cues
 
 PAD: Final = "<pad>"
 UNKNOWN: Final = "<unk>"
@@ -16,6 +17,7 @@ NUMBER: Final = "<number>"
 KINDS: Final = (
     *("word", "bodypart", "type", "attribute", "other"),
     *("hyperlink", "measurement", "slice", "prior"),
+    *CUES,
 )
 
 
@@ -24,7 +26,9 @@ class Encoded:
     """Items of a sentence and the pairs to decide.
 
     Every mention and bookmark is one item, whose word is its kind: what counts is how a sentence
-    speaks of a label, not which label it is. `pairs` hold (bookmark item, mention item).
+    speaks of a label, not which label it is. A word of a cue ("likely", "adjacent to") keeps its
+    word and has the cue's kind, so that a rare hedge is still known for one. `pairs` hold
+    (bookmark item, mention item).
     """
 
     words: list[str]
@@ -39,8 +43,10 @@ def encode(passage: Passage, ontology: Ontology) -> Encoded:
         if not any(mention.start < end and start < mention.end for start, end, _ in spans):
             kind = ontology[mention.term].kind if mention.term in ontology else "other"
             spans.append((mention.start, mention.end, kind if kind in KINDS else "other"))
+    at = passage.sentence.start
+    cues = [(at + start, at + end, kind) for start, end, kind in find_cues(passage.sentence.text)]
     items = [
-        (t.start, t.end, "word", NUMBER if t.text[0].isdigit() else t.lemma)
+        (t.start, t.end, _kind(t, cues), NUMBER if t.text[0].isdigit() else t.lemma)
         for t in passage.tokens
         if not any(t.start < end and start < t.end for start, end, _ in spans)
     ]
@@ -56,6 +62,10 @@ def encode(passage: Passage, ontology: Ontology) -> Encoded:
             for bookmark, mention in pairs_of(passage)
         ],
     )
+
+
+def _kind(token: Token, cues: list[tuple[int, int, str]]) -> str:
+    return next((kind for start, end, kind in cues if start <= token.start < end), "word")
 
 
 def _place(start: int, starts: list[int]) -> int:

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from nlp.ontology import Ontology
 from nlp.records import RELATIONS, Passage
 from nlp.relations.cnn import CnnModel, RelationCnn, RelationCnnConfig, collate
+from nlp.relations.cues import CUES
 from nlp.relations.encoding import KINDS, NUMBER, PAD, UNKNOWN, Encoded, encode
 from nlp.relations.metrics import macro_f1
 
@@ -30,6 +31,7 @@ class TrainConfig:
     label_smoothing: float = 0.05
     join_rate: float = 0.3
     drop_word_rate: float = 0.08
+    drop_cue_rate: float = 0.25
     swap_kind_rate: float = 0.3
     min_count: int = 2
     seed: int = 0
@@ -96,7 +98,12 @@ def train(
 def make_vocabulary(examples: Sequence[Example], min_count: int) -> list[str]:
     """Words seen often enough; the words that stand for kinds always."""
     counts = Counter(word for e in examples for word in e.encoded.words)
-    special = [PAD, UNKNOWN, NUMBER, *(f"<{kind}>" for kind in KINDS if kind != "word")]
+    special = [
+        PAD,
+        UNKNOWN,
+        NUMBER,
+        *(f"<{kind}>" for kind in KINDS if kind not in ("word", *CUES)),
+    ]
     words = sorted(w for w, n in counts.items() if n >= min_count and w not in special)
     return special + words
 
@@ -151,7 +158,8 @@ def augment(example: Example, other: Example, config: TrainConfig, rng: random.R
         example = join(*pair, rng.choice((";", ",", "and", ".")))
     words, kinds = list(example.encoded.words), list(example.encoded.kinds)
     for i, kind in enumerate(kinds):
-        if KINDS[kind] == "word" and rng.random() < config.drop_word_rate:
+        rate = config.drop_cue_rate if KINDS[kind] in CUES else config.drop_word_rate
+        if (KINDS[kind] == "word" or KINDS[kind] in CUES) and rng.random() < rate:
             words[i] = UNKNOWN
         elif KINDS[kind] in _CURRENT and rng.random() < config.swap_kind_rate:
             kinds[i] = KINDS.index(rng.choice(_CURRENT))

@@ -123,7 +123,9 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
 
 def test_it_overfits_a_few_sentences_and_repeats_itself(passages, ontology):
     examples = make_examples(passages, ontology)
-    config = TrainConfig(epochs=80, join_rate=0, drop_word_rate=0, swap_kind_rate=0, min_count=1)
+    config = TrainConfig(
+        epochs=80, join_rate=0, drop_word_rate=0, drop_cue_rate=0, swap_kind_rate=0, min_count=1
+    )
 
     def run():
         return list(train(examples, examples, ontology, config))[-1]
@@ -158,7 +160,7 @@ def test_joined_sentences_say_nothing_of_each_other(passages, ontology):
 
 def test_augmenting_keeps_pairs_and_answers(passages, ontology):
     example, other, *_ = make_examples(passages, ontology)
-    config = TrainConfig(join_rate=0, drop_word_rate=1, swap_kind_rate=1)
+    config = TrainConfig(join_rate=0, drop_word_rate=1, drop_cue_rate=1, swap_kind_rate=1)
     changed = augment(example, other, config, random.Random(0))
     assert changed.encoded.pairs == example.encoded.pairs
     assert changed.targets == example.targets
