@@ -104,8 +104,9 @@ class RelationCnn(PreTrainedModel):  # type: ignore[no-untyped-call]
     def forward(
         self, words: Tensor, kinds: Tensor, sentence: Tensor, bookmark: Tensor, mention: Tensor
     ) -> Tensor:
-        embedded = self.dropout(torch.cat([self.word(words), self.kind(kinds)], dim=2))
-        channels = embedded.transpose(1, 2)
+        # Padding is zero throughout, so that a sentence's company in a batch changes nothing.
+        embedded = torch.cat([self.word(words), self.kind(kinds)], dim=2) * (words > 0).unsqueeze(2)
+        channels = self.dropout(embedded).transpose(1, 2)
         response = torch.cat([conv(channels) for conv in self.convolutions], dim=1).transpose(1, 2)
         place = torch.arange(words.shape[1], device=words.device)
         seen = response[sentence]

@@ -98,12 +98,8 @@ def train(
 def make_vocabulary(examples: Sequence[Example], min_count: int) -> list[str]:
     """Words seen often enough; the words that stand for kinds always."""
     counts = Counter(word for e in examples for word in e.encoded.words)
-    special = [
-        PAD,
-        UNKNOWN,
-        NUMBER,
-        *(f"<{kind}>" for kind in KINDS if kind not in ("word", *CUES)),
-    ]
+    blinded = (f"<{kind}>" for kind in KINDS if kind not in ("word", *CUES))
+    special = [PAD, UNKNOWN, NUMBER, *blinded]
     words = sorted(w for w, n in counts.items() if n >= min_count and w not in special)
     return special + words
 

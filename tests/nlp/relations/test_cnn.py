@@ -30,6 +30,9 @@ LINES = [
 ]
 
 
+UNCHANGED = dict.fromkeys(("join_rate", "drop_word_rate", "drop_cue_rate", "swap_kind_rate"), 0.0)
+
+
 @pytest.fixture(scope="module")
 def passages(pipeline):
     return [parse_markup(line, pipeline) for line in LINES]
@@ -123,9 +126,7 @@ def test_a_folder_without_a_model_is_refused(tmp_path):
 
 def test_it_overfits_a_few_sentences_and_repeats_itself(passages, ontology):
     examples = make_examples(passages, ontology)
-    config = TrainConfig(
-        epochs=80, join_rate=0, drop_word_rate=0, drop_cue_rate=0, swap_kind_rate=0, min_count=1
-    )
+    config = TrainConfig(epochs=80, min_count=1, **UNCHANGED)
 
     def run():
         return list(train(examples, examples, ontology, config))[-1]
