@@ -12,6 +12,7 @@ Every rule only puts words together to a phrase that the ontology lists.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import takewhile
 from typing import Final, NamedTuple
 
 from nlp.lexicon import SIDES, Lexicon, Words
@@ -69,13 +70,22 @@ def compose(words: Sequence[str], found: Sequence[Match], lexicon: Lexicon) -> l
 
 def _coordinated(words: Sequence[str], lexicon: Lexicon) -> Iterator[Match]:
     """Items between conjunctions that share the words before or after them."""
+    known = [word in lexicon.vocabulary for word in words]
     for items in _chains(words):
+        (_, first_end), (last_start, _) = items[0], items[-1]
+        if not all(known[i] for a, b in items[1:-1] for i in range(a, b)):
+            continue
         best: list[Match] = []
-        for start in range(max(0, items[0][1] - 4), items[0][1]):
-            for end in range(items[-1][0] + 1, min(len(words), items[-1][0] + 5) + 1):
-                span = [(start, items[0][1]), *items[1:-1], (items[-1][0], end)]
+        for start in _while_known(range(first_end - 1, max(-1, first_end - 5), -1), known):
+            for last in _while_known(range(last_start, min(len(words), last_start + 5)), known):
+                span = [(start, first_end), *items[1:-1], (last_start, last + 1)]
                 best = max(best, _distribute(words, span, lexicon), key=_covered)
         yield from best
+
+
+def _while_known(places: Iterable[int], known: list[bool]) -> Iterator[int]:
+    """Places up to the first word that no phrase has: nothing can reach over it."""
+    return takewhile(known.__getitem__, places)
 
 
 def _chains(words: Sequence[str]) -> Iterator[list[tuple[int, int]]]:
@@ -163,7 +173,7 @@ def _inverted(words: Sequence[str], matches: Iterable[Match], lexicon: Lexicon) 
             continue
         for start in range(max(0, of - 3), of):
             head = tuple(words[start:of])
-            terms = (lexicon.phrases.get((*w, *head)) for w in lexicon.spoken(match.term))
+            terms = (lexicon.phrases.get((*w, *head)) for w in lexicon.spoken[match.term])
             if term := next((t for t in terms if t), None):
                 yield Match(start, match.end, term, "inversion")
                 break

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 from nlp.ontology import Ontology
@@ -48,16 +49,18 @@ class Lexicon:
                     joined[left, right] = term
         return cls(ontology=ontology, phrases=phrases, joined=joined, sided=sided)
 
-    def __post_init__(self) -> None:
+    @cached_property
+    def spoken(self) -> dict[str, list[Words]]:
+        """All phrases of each term, in lemmas."""
         spoken: dict[str, list[Words]] = {}
         for words, term in self.phrases.items():
             spoken.setdefault(term, []).append(words)
-        object.__setattr__(self, "_spoken", spoken)
+        return spoken
 
-    def spoken(self, term: str) -> list[Words]:
-        """All phrases of a term, in lemmas."""
-        spoken: dict[str, list[Words]] = self.__dict__["_spoken"]
-        return spoken[term]
+    @cached_property
+    def vocabulary(self) -> frozenset[str]:
+        """Every word of any phrase."""
+        return frozenset(word for words in self.phrases for word in words)
 
     def is_label_like(self, term: str) -> bool:
         """Whether a term states a label; the words of class `none` do not."""

@@ -77,7 +77,6 @@ class Bookmark:
     sizes_mm: tuple[float, ...] = ()
     series: int | None = None
     images: tuple[int, ...] = ()
-    target: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,14 +7,14 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from datasets import ClassLabel, Features, List, Value
 
 from nlp.errors import InputError
-from nlp.labels import label_lists
+from nlp.labels import LabelLists, label_lists
 from nlp.ontology import Ontology
 from nlp.records import RELATIONS, Bookmark, Mention, Passage, Relation
 
@@ -30,6 +30,9 @@ class Place:
     slice_index: int | None = None
     box_px: tuple[float, ...] = ()
     spacing_mm: tuple[float, ...] = ()
+
+
+_NOWHERE: Final = Place()
 
 
 def features(label_names: Sequence[str]) -> Features:
@@ -81,7 +84,7 @@ def rows_of(
     report, sentence = passage.report, passage.sentence
     for bookmark in passage.current:
         relations = [r for r in passage.relations if r.bookmark == bookmark.id]
-        lists = asdict(label_lists(relations, passage.mentions, ontology))
+        lists = _fields(label_lists(relations, passage.mentions, ontology))
         conflicts = lists.pop("conflicts")
         lesion_id = passage.lesion_ids.get(bookmark.id, "")
         yield {
@@ -100,21 +103,26 @@ def rows_of(
             **{k: [ontology.label_index[name] for name in names] for k, names in lists.items()},
             "conflicts": conflicts,
             "lesion_id": lesion_id,
-            **asdict(places.get(lesion_id, Place())),
+            **_fields(places.get(lesion_id, _NOWHERE)),
         }
 
 
 def _bookmark(bookmark: Bookmark, text: str) -> dict[str, Any]:
-    return {**asdict(bookmark), "text": text[bookmark.start : bookmark.end]}
+    return {**_fields(bookmark), "text": text[bookmark.start : bookmark.end]}
 
 
 def _mention(relation: Relation, mention: Mention, text: str) -> dict[str, Any]:
     return {
-        **asdict(mention),
+        **_fields(mention),
         "text": text[mention.start : mention.end],
         "relation": RELATIONS.index(relation.relation),
         "probabilities": relation.probabilities,
     }
+
+
+def _fields(record: Bookmark | Mention | Place | LabelLists) -> dict[str, Any]:
+    """A record's fields; `dataclasses.asdict` copies deeply, and this is called for every pair."""
+    return {name: getattr(record, name) for name in record.__slots__}
 
 
 def split_of(patient_id: str, given: Mapping[str, str] | None = None) -> str:
