@@ -7,6 +7,7 @@ counts in its later sentences too.
 from __future__ import annotations
 
 import re
+import warnings
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,9 @@ def find_abbreviations(text: str, pipeline: Language) -> dict[str, str]:
     """
     if not _DEFINITION.search(text):
         return {}
-    doc = _detector(pipeline)(pipeline.make_doc(text))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # W036: no definition here survived the detector's checks
+        doc = _detector(pipeline)(pipeline.make_doc(text))
     return {span.text: span._.long_form.text for span in doc._.abbreviations}
 
 

@@ -52,16 +52,18 @@ _IMAGES = (
 )
 _BETWEEN = r"\s*(?:[,;:/-]|of|on|in|and)?\s*(?:the\s+)?"
 SLICE: Final = re.compile(
-    rf"(?<![\w/])(?:{_SERIES % 1}{_BETWEEN}{_IMAGES % 1}"
+    rf"(?<![\w/])(?!IMG\d{{4}})(?:{_SERIES % 1}{_BETWEEN}{_IMAGES % 1}"
     rf"|ima?\s+(?P<series2>\d{{1,3}})-(?P<images2>\d{{1,4}})"
+    rf"|(?:images?|img|ima?)\s+(?P<series7>\d{{1,3}})\s?[:/]\s?(?P<images7>\d{{1,4}})"
     rf"|{_IMAGES % 3}(?:{_BETWEEN}{_SERIES % 3})?"
     rf"|(?:series|ser|se)\s*/?\s*(?:image|im)?\s*(?P<series4>\d{{1,3}})\s*[:/]\s*(?P<images4>\d{{1,4}})"
     rf"|s(?P<series5>\d{{1,3}})\s*/?\s*i(?P<images5>\d{{1,4}})"
-    rf"|(?<=\()(?P<series6>\d{{1,3}})\s*:\s*(?P<images6>\d{{1,4}}(?:\s*[,&-]\s*\d{{1,4}})*)(?=\)))"
+    rf"|(?<=[(\[])(?P<series6>\d{{1,3}})\s*:\s*(?P<images6>\d{{1,4}}(?:\s*[,&-]\s*\d{{1,4}})*)(?=[)\]])"
+    rf"|(?<=[cm]m\s\()(?P<series8>\d{{1,3}})/(?P<images8>\d{{1,4}})(?=\)))"
     r"(?![\w:])",
     re.IGNORECASE,
 )
-_BRACKET_REST = re.compile(r"\s*[;,]?[^()\d]{0,40}(?:#\d+)?\)")
+_BRACKET_REST = re.compile(r"\s*[;,]?[^()\[\]\d]{0,40}(?:#\d+)?[)\]]")
 _SIZE_TO_SLICE = re.compile(
     r"\s*-?\s*(?:,\s*)?(?:(?:on|in|at)\s+(?:the\s+)?)?[(\[]?\s*", re.IGNORECASE
 )
@@ -71,7 +73,10 @@ _NO_SIZE_BEFORE = re.compile(
     r"(?:(?:slice|section)s?(?:\s+thickness(?:es)?)?\s*(?:of|is|was|were|at|:|=|,)?"
     r"|\b(?:collimation|increments?|intervals?|reconstructed|reformatted|spacing|thickness\s+images)"
     r"\s*(?:of|at|with|in|every|:)*|\bevery|\bfield\s+of\s+view\s*(?:of|:)?|\bfov\s*(?:of|:)?"
-    r"|\bcontiguous|\bover\s+a\s+length\s+of)\s*$",
+    r"|\bcontiguous|\bover\s+a\s+length\s+of"
+    r"|\b(?:increas|decreas|gr[eo]w|enlarg|shr[aiu]nk|reduc|diminish|retract|advanc)\w*"
+    r"(?:\s+in\s+(?:size|diameter))?\s+by(?:\s+(?:approximately|about|only|at\s+least|up\s+to))*"
+    r"|\b(?:growth|shift|displacement|retraction|distance)\s+of(?:\s+(?:approximately|about))?)\s*$",
     re.IGNORECASE,
 )
 _NO_SIZE_AFTER = re.compile(
@@ -81,7 +86,9 @@ _NO_SIZE_AFTER = re.compile(
     r"|field\s+of\s+view|fov)\b"
     r"|(?:above|below|away|beyond|deep\s+to|lateral\s+to|medial\s+to|(?:anterior|posterior|superior"
     r"|inferior|cranial|caudal|cephalad|proximal|distal)(?:ly)?\s+(?:to|of)"
+    r"(?!\s+(?:anterior|posterior|superior|inferior))"
     r"|from\s+(?!(?:the\s+)?(?:prior|previous)|\W*\d|approx|about))\b"
+    r"|(?:midline\s+)?(?:shift|displacement|retraction)\b"
     r"|of\s+(?:water|h2o|(?:the\s+)?(?:small\s+|large\s+)?(?:bowel|colon)\b))",
     re.IGNORECASE,
 )
@@ -91,14 +98,26 @@ _FILLER = (
     r"(?:(?:measur\w+|approximately|approx|about|around|up|to|only|as|at|a|an|it|was|were|is|size"
     r"|diameter|of|in|the|maximum|largest|max|also|being|had|been|currently|image|series)\W+)*"
 )
-_STUDY = r"(?:CT|MRI?|PET|study|exam\w*|scan|imaging|measurements?|size|diameter|value|films?|one)"
+_STUDY = (
+    r"(?:CT|MRI?|PET|study|exam\w*|scan|imaging|measurements?|size|diameter|value|films?|one"
+    r"|review|report)"
+)
 _PRIOR_BEFORE = re.compile(
     rf"\b(?:(?:previously|formerly|earlier|initially|prior(?:ly)?)\W{{1,3}}{_FILLER}"
     rf"|(?:prior|previous)\s+(?:{_STUDY}\W+)+(?:of|at|=|:|was|were|measured|measuring|showed)\W+{_FILLER}"
     rf"|(?:versus|vs\.?|compared\s+(?:to|with)|comparison\s+(?:to|with))\W+"
     rf"(?:(?:approximately|about|an?|the|prior|previous|earlier|of|up|to|{_STUDY})\W+)*"
     rf"|(?<!ranging\s)(?<!range\s)(?<!size\s)(?<!varying\s)from\s+"
-    rf"(?:(?:approximately|about|a|the|prior|previous|of|{_STUDY})\W+)*)[(\[~<]*$",
+    rf"(?:(?:approximately|about|a|the|prior|previous|of|{_STUDY})\W+)*"
+    rf"|(?:prior|previous|old|earlier|last)\s+{_STUDY},?\s+(?:the|this|it|they|these|that)\s+(?:\w+\s+)?"
+    rf"(?:was|were|is|are|measured|had)\W+{_FILLER}"
+    rf"|[cm]m\)?\s*[(,;]\s*(?:which\s+)?was\W+{_FILLER})[(\[~<]*$",
+    re.IGNORECASE,
+)
+_PAST = re.compile(rf"\b(?:was|were|measured)\W+{_FILLER}$", re.IGNORECASE)
+_DATE = re.compile(
+    r"\s+(?:on|in)\s+(?:XXXX|\d{1,2}[/.-]\d|(?:19|20)\d\d\b|(?:january|february|march|april|may"
+    r"|june|july|august|september|october|november|december)\b)",
     re.IGNORECASE,
 )
 _PRIOR_AFTER = re.compile(
@@ -114,13 +133,20 @@ _CHANGE = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _FROM_TO = re.compile(r"\s*\bto\b\s*", re.IGNORECASE)
-_AND_SIZE = re.compile(rf"\s+and\s+(?={_NUMBER}(?:{_JOIN}{_NUMBER})*\s?-?{_UNIT})", re.IGNORECASE)
+# A size that lends its unit: "8 and 9 mm", "17 x 11 (16 x 12 mm previously)".
+_WITH_UNIT = rf"(?={_NUMBER}(?:{_JOIN}{_NUMBER})*\s?-?{_UNIT})"
+_AND_SIZE = re.compile(rf"\s+and\s+{_WITH_UNIT}", re.IGNORECASE)
+_BRACKET_SIZE = re.compile(rf"\s*\(\s*{_WITH_UNIT}", re.IGNORECASE)
+# "20 x 15 mm in the axial plane and 30 mm in craniocaudal length" is one size.
+_AXIAL = re.compile(r"\s+in\s+the\s+axial\s+plane\b[^.;]{0,60}", re.IGNORECASE)
+_CRANIOCAUDAL = re.compile(r"[^.;,\d]{0,20}\bcranio-?caudal", re.IGNORECASE)
 _NUMBERED = re.compile(r"(?:\b(?:segments?|levels?|images?|series|ribs?|no\.?|and)|#)\W*$", re.I)
 _EARLIER = re.compile(r"\b(?:previous|prior|former|earlier|initial)", re.IGNORECASE)
 _COORDINATED = re.compile(r"\s*(?:,|and|&|,\s*and)\s*$", re.IGNORECASE)
 
+_DIGIT = re.compile(r"\d")  # most reports without a bookmark have none, and this is cheap to see
 _MAYBE = re.compile(
-    r"\d\s?-?(?:[mc]m|millim|centim)|\b(?:im|ima|img|images?|slices?|sl|se|ser|series)\b|\(\d+\s*:"
+    r"\d\s?-?(?:[mc]m|millim|centim)|\b(?:im|ima|img|images?|slices?|sl|se|ser|series)\b|[(\[]\d+\s*:"
     r"|\bs\d+\s*/?i\d|\b(?:im|se)\d",
     re.IGNORECASE,
 )
@@ -135,7 +161,8 @@ class BookmarkConfig:
 
 def may_hold_bookmarks(text: str, config: BookmarkConfig | None = None) -> bool:
     """A cheap look: False means that `find_bookmarks` finds nothing."""
-    return bool(_MAYBE.search(text) or _hyperlinks(config).search(text))
+    numbered = _DIGIT.search(text) and _MAYBE.search(text)
+    return bool(numbered or _hyperlinks(config).search(text))
 
 
 def find_bookmarks(text: str, config: BookmarkConfig | None = None) -> list[Bookmark]:
@@ -209,13 +236,15 @@ def _find_sizes(text: str) -> list[Bookmark]:
         start, end = match.start(), match.start() + len(match[0].rstrip())
         if _is_lesion_size(text, start, end):
             sizes += _read_size(text, start, end)
-    return _settle_coordinated(text, sizes)
+    return _settle_coordinated(text, _join_planes(text, sizes))
 
 
 def _is_lesion_size(text: str, start: int, end: int) -> bool:
     before = text[max(0, start - 80) : start]
-    has_unit = _HAS_UNIT.search(text, start, end) or (
-        _AND_SIZE.match(text, end) and not _NUMBERED.search(before)
+    has_unit = (
+        _HAS_UNIT.search(text, start, end)
+        or (_AND_SIZE.match(text, end) and not _NUMBERED.search(before))
+        or (len(sizes_mm(text[start:end])) > 1 and _BRACKET_SIZE.match(text, end))
     )
     return bool(has_unit) and not (
         _NO_SIZE_BEFORE.search(before) or _NO_SIZE_AFTER.match(text, end)
@@ -229,8 +258,35 @@ def _read_size(text: str, start: int, end: int) -> Iterator[Bookmark]:
         yield _size(text, start, to.start(), prior=True)
         yield _size(text, to.end(), end, prior=False)
     else:
-        before = _PRIOR_BEFORE.search(text[max(0, start - 80) : start])
-        yield _size(text, start, end, prior=bool(before or _PRIOR_AFTER.match(text, end)))
+        yield _size(text, start, end, prior=_is_prior(text, start, end))
+
+
+def _is_prior(text: str, start: int, end: int) -> bool:
+    """Whether the words around a size say that it was measured on an earlier study."""
+    before = text[max(0, start - 80) : start]
+    return bool(
+        _PRIOR_BEFORE.search(before)
+        or _PRIOR_AFTER.match(text, end)
+        or (_PAST.search(before) and _DATE.match(text, end))
+    )
+
+
+def _join_planes(text: str, sizes: list[Bookmark]) -> list[Bookmark]:
+    """Put an axial size and the craniocaudal length beside it together."""
+    joined: list[Bookmark] = []
+    for size in sizes:
+        last = joined[-1] if joined else None
+        if (
+            last
+            and last.kind == size.kind
+            and (gap := _AXIAL.fullmatch(text, last.end, size.start))
+            and (_CRANIOCAUDAL.search(gap[0]) or _CRANIOCAUDAL.match(text, size.end))
+        ):
+            lengths = last.sizes_mm + size.sizes_mm
+            joined[-1] = replace(last, end=size.end, sizes_mm=lengths)
+        else:
+            joined.append(size)
+    return joined
 
 
 def _settle_coordinated(text: str, sizes: list[Bookmark]) -> list[Bookmark]:
@@ -249,7 +305,7 @@ def _settle_coordinated(text: str, sizes: list[Bookmark]) -> list[Bookmark]:
 
 def _size(text: str, start: int, end: int, *, prior: bool) -> Bookmark:
     lengths = sizes_mm(text[start:end])
-    if prior and not _HAS_UNIT.search(text, start, end):
+    if not _HAS_UNIT.search(text, start, end):
         lengths = sizes_mm(text[start : end + 24])[: len(lengths)]
     return Bookmark(
         id="", start=start, end=end, kind="prior" if prior else "measurement", sizes_mm=lengths
@@ -258,9 +314,9 @@ def _size(text: str, start: int, end: int, *, prior: bool) -> Bookmark:
 
 def _find_slices(text: str) -> Iterator[Bookmark]:
     for match in SLICE.finditer(text):
-        parts = {k.rstrip("123456"): v for k, v in match.groupdict().items() if v}
+        parts = {k.rstrip("12345678"): v for k, v in match.groupdict().items() if v}
         start, end = match.span()
-        if start and text[start - 1] == "(" and (rest := _BRACKET_REST.match(text, end)):
+        if start and text[start - 1] in "([" and (rest := _BRACKET_REST.match(text, end)):
             start, end = start - 1, rest.end()
         prior = bool(_PRIOR_BEFORE.search(text[max(0, start - 80) : start]))
         yield Bookmark(

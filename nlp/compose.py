@@ -26,6 +26,10 @@ class Match(NamedTuple):
     term: str
     rule: str = "synonym"
 
+    def covers(self, other: Match) -> bool:
+        """Whether the other's words are all among its own."""
+        return self.start <= other.start and other.end <= self.end
+
 
 CONJUNCTIONS: Final = frozenset({"and", "or", "/", "&", ","})
 _PREPOSITIONS: Final = frozenset("in of within at along on from inside involving the a an".split())
@@ -60,12 +64,37 @@ def compose(words: Sequence[str], found: Sequence[Match], lexicon: Lexicon) -> l
     Returns:
         Further matches, in no special order; some may name a term that is there already.
     """
-    matches = [m for m in found if lexicon.is_label_like(m.term)]
+    matches = [m for m in found if _is_meant(m, found, lexicon)]
     added = [*_coordinated(words, lexicon), *_both_sides(words, lexicon)]
     added += _inverted(words, [*matches, *added], lexicon)
     added += _joined(words, [*matches, *added], lexicon)
     added += _sided(words, [*matches, *added], lexicon)
     return added
+
+
+def says_more(match: Match, longer: Match, lexicon: Lexicon) -> bool:
+    """Whether a match that shares words with a longer one is true beside it."""
+    ontology = lexicon.ontology
+    term, other = ontology[match.term], ontology[longer.term]
+    if "none" in (term.kind, other.kind) or ontology.same_branch(term.name, other.name):
+        return False
+    if not longer.covers(match):
+        return True
+    if set(ontology.stated_labels(term.name)) & ontology.exclusions.get(other.name, frozenset()):
+        return False
+    siblings = set(term.parents) & set(other.parents)
+    return "bodypart" not in (term.kind, other.kind) or term.kind != other.kind or bool(siblings)
+
+
+def _is_meant(match: Match, found: Sequence[Match], lexicon: Lexicon) -> bool:
+    """Whether no longer match gives its words another sense, as "splenic hilum" does to hilum."""
+    return lexicon.is_label_like(match.term) and all(
+        match.term == longer.term
+        or match.term in lexicon.ontology.ancestors[longer.term]
+        or says_more(match, longer, lexicon)
+        for longer in found
+        if longer.covers(match) and longer[:2] != match[:2]
+    )
 
 
 def _coordinated(words: Sequence[str], lexicon: Lexicon) -> Iterator[Match]:
@@ -128,9 +157,12 @@ def _share(
     suffix: Words,
     lexicon: Lexicon,
 ) -> list[Match]:
-    """Every item with prefix and suffix as a phrase; nothing unless all items are known."""
+    """Every item with prefix and suffix as a phrase; nothing unless all items are known.
+
+    A side goes with sides only: "left and right base", but not "left, neck base".
+    """
     matches: list[Match] = []
-    gained = False
+    gained, sides = False, 0
     for i, (a, b) in enumerate(items):
         core_start = a + len(prefix) if i == 0 else a
         core_end = b - len(suffix) if i == len(items) - 1 else b
@@ -139,9 +171,10 @@ def _share(
         if term is not None and core:
             gained |= bool(prefix and i > 0) or bool(suffix and i < len(items) - 1)
             matches.append(Match(a, b, term, "coordination"))
+            sides += len(core) == 1 and core[0] in SIDES
         elif core not in lexicon.phrases or prefix[:1] in (("left",), ("right",)):
             return []
-    return matches if gained else []
+    return matches if gained and sides in (0, len(items)) else []
 
 
 def _covered(matches: list[Match]) -> tuple[int, int]:

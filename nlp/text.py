@@ -29,12 +29,13 @@ _HEADING = re.compile(
     rf"(?:^|(?<=\n)|(?<=[.;] ))[ \t]*"
     rf"(?P<name>[A-Z]{_WORD}*(?:[ \t]+{_WORD}+){{0,5}})[ \t]*:(?=\s|$)"
 )
-_LIST_MARKER = re.compile(r"[ \t]*(?:\(?\d{1,2}[.)]|\(?[a-hA-H][.)]|[-*•·–>]+)[ \t]+(?=\S)")
+_LIST_MARKER = re.compile(r"[ \t]*(?:\(?\d{1,2}[.)]|\(?[a-hA-H][.)]|[-*•·–>\"]+)[ \t]+(?=\S)")
 _ABBREVIATIONS: Final = frozenset(
     """no nos dr drs mr mrs ms vs approx ca st fig figs im ima img se ser cf e.g i.e eg ie incl resp
     dept vol max min prof pt a.m p.m al etc seg""".split()
 )
-_STOP = re.compile(r"[.!?]+[)\]\"']*(?=\s|$|[A-Z][a-z])|;?[ \t]*\n")
+_BULLET: Final = r"(?<=\s)[\"•·](?=\s)"
+_STOP = re.compile(rf"[.!?]+[)\]\"']*(?=\s|$|[A-Z][a-z])|;?[ \t]*\n|{_BULLET}")
 _LAST_WORD = re.compile(r"[A-Za-z.]+$")
 _NEXT_WORD = re.compile(r"\s*(\S+)")
 
@@ -79,6 +80,9 @@ def _boundaries(text: str) -> Iterator[int]:
     """The places where a sentence ends."""
     width = max(map(len, text.split("\n")), default=0)
     for match in _STOP.finditer(text):
+        if match[0] in '"•·':
+            yield match.start()
+            continue
         ends = _line_ends(text, match, width) if "\n" in match[0] else _stop_ends(text, match)
         if ends:
             yield match.end()

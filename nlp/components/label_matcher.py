@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
 from spacy.language import Language
 from spacy.matcher import PhraseMatcher
-from spacy.tokens import Doc, Span
+from spacy.tokens import Doc, Span, Token
 
-from nlp.compose import Match, compose
+from nlp.compose import Match, compose, says_more
 from nlp.lexicon import Lexicon, words_of
 from nlp.ontology import Ontology
 from nlp.text import LemmatizerName, make_lemmatizer
 
 ABBREVIATIONS: Final = "abbreviations"
+# Short for a side before a word; upper-case RT is left out, since it may be radiotherapy.
+_SHORT: Final = {
+    **dict.fromkeys(("R", "Rt", "rt"), "right"),
+    **dict.fromkeys(("L", "Lt", "lt"), "left"),
+}
 
 
 @Language.factory(
@@ -105,34 +111,34 @@ def select(found: Sequence[Match], added: Sequence[Match], lexicon: Lexicon) -> 
         rivals = [k for k in longest if match.start < k.end and k.start < match.end]
         if not rivals:
             longest.append(match)
-        elif all(_says_more(match, rival, lexicon) for rival in rivals):
+        elif all(says_more(match, rival, lexicon) for rival in rivals):
             further.append(match._replace(rule="overlap"))
     kept = [m for m in (*longest, *further) if lexicon.is_label_like(m.term)]
     blocked = [m for m in longest if not lexicon.is_label_like(m.term)]
     stated = {lexicon.ontology[m.term].name for m in kept}
     for match in added:
-        inside = any(b.start <= match.start and match.end <= b.end for b in blocked)
+        inside = any(b.covers(match) for b in blocked)
         if match.term not in stated and not inside:
             stated.add(match.term)
             kept.append(match)
     return sorted(kept)
 
 
-def _says_more(match: Match, longer: Match, lexicon: Lexicon) -> bool:
-    """Whether a match that shares words with a longer one is true beside it."""
-    ontology = lexicon.ontology
-    term, other = ontology[match.term], ontology[longer.term]
-    if "none" in (term.kind, other.kind) or ontology.same_branch(term.name, other.name):
-        return False
-    if not (longer.start <= match.start and match.end <= longer.end):
-        return True
-    if set(ontology.stated_labels(term.name)) & ontology.exclusions.get(other.name, frozenset()):
-        return False
-    siblings = set(term.parents) & set(other.parents)
-    return "bodypart" not in (term.kind, other.kind) or term.kind != other.kind or bool(siblings)
-
-
 def _words(doc: Doc) -> tuple[list[int], list[str]]:
     """The lemmas of a doc, without blanks and hyphens, and which token each one is."""
-    pairs = [(t.i, t.lemma_) for t in doc if not t.is_space and t.text != "-"]
-    return [i for i, _ in pairs], [lemma for _, lemma in pairs]
+    tokens = [t for t in doc if not t.is_space and t.text != "-"]
+    places: list[int] = []
+    words: list[str] = []
+    shortened = False  # whether the last word was "rt": a full stop after it belongs to it
+    for token, following in zip_longest(tokens, tokens[1:]):
+        if shortened and token.text == ".":
+            continue
+        shortened = token.text in _SHORT and following is not None and _has_side(following)
+        places.append(token.i)
+        words.append(_SHORT[token.text] if shortened else token.lemma_)
+    return places, words
+
+
+def _has_side(token: Token) -> bool:
+    """Whether "R" before this word is short for right; "L spine" is the lumbar one."""
+    return token.text == "." or (token.is_alpha and len(token) > 2 and token.lower_ != "spine")

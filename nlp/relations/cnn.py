@@ -20,6 +20,8 @@ from typing import Any, Final
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
@@ -30,6 +32,7 @@ from nlp.relations import Probabilities
 from nlp.relations.encoding import KINDS, Encoded, encode, word_ids
 
 SHIPPED: Final = Path(__file__).parent / "weights" / "cnn"
+WEIGHTS: Final = "model.safetensors"
 _PAIRS_AT_A_TIME: Final = 2048
 
 
@@ -208,8 +211,9 @@ def load(folder: Path | None) -> CnnModel:
     """
     folder = folder or SHIPPED
     try:
-        network = RelationCnn.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        network = RelationCnn(RelationCnnConfig.from_pretrained(folder, local_files_only=True))
+        network.load_state_dict(load_file(folder / WEIGHTS))
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise InputError(
             f"{folder} holds no relation model that can be read. Train one with "
             "'lesionary relations train', or choose --relations rules."

@@ -29,11 +29,20 @@ MARKS = [
     ("measures 4 centimeters.", [(M, "4 centimeters")]),
     ("2.3 cm (AP) x 2.1 cm (TR) mass", [(M, "2.3 cm (AP) x 2.1 cm (TR)")]),
     ("4 and 6 mm nodules", [(M, "4"), (M, "6 mm")]),
+    ("a 17x11 (16x12 mm previously) mass", [(M, "17x11"), (P, "16x12 mm")]),
+    ("2 cm superior to inferior × 3 cm", [(M, "2 cm superior to inferior × 3 cm")]),
+    (
+        "20x15 mm in the axial plane, 30 mm in the craniocaudal length",
+        [(M, "20x15 mm in the axial plane, 30 mm")],
+    ),
     # slices
     ("A node (series 4, image 32).", [(S, "(series 4, image 32)")]),
     ("A node (4:32).", [(S, "(4:32)")]),
     ("A node, IMA 8-34.", [(S, "IMA 8-34")]),
     ("A node on image 18 of series 3.", [(S, "image 18 of series 3")]),
+    ("A node [4:32].", [(S, "[4:32]")]),
+    ("A node (image 4/32).", [(S, "(image 4/32)")]),
+    ("A node of 9 mm (4/32) is new", [(M, "9 mm (4/32)")]),
     # size and slice at once
     ("A 9 mm node (4:32)", [(M, "9 mm"), (S, "(4:32)")]),
     ("A node of 9 mm (series 4, image 32) is new", [(M, "9 mm (series 4, image 32)")]),
@@ -45,7 +54,15 @@ MARKS = [
     ("increased from 1.9 to 2.3 cm", [(P, "1.9"), (M, "2.3 cm")]),
     ("9 mm (prior 7 mm)", [(M, "9 mm"), (P, "7 mm")]),
     ("nodules ranging from 2 mm to 8 mm", [(M, "2 mm to 8 mm")]),
+    ("14 mm (was 12 mm)", [(M, "14 mm"), (P, "12 mm")]),
+    ("It was 8 mm on 3/12/2019.", [(P, "8 mm")]),
+    ("On the prior CT it measured 2.3 cm.", [(P, "2.3 cm")]),
+    ("A node seen on the prior CT measures 2.3 cm.", [(M, "2.3 cm")]),
     # none of them a lesion's size
+    ("has grown by 6 mm", []),
+    ("5 mm midline shift", []),
+    ("retraction of 6 cm", []),
+    ("IMG2816 US ABDOMEN", []),
     ("3 cm above the carina", []),
     ("slice thickness 1.25 mm", []),
     ("5 mm axial slices were obtained", []),
@@ -99,7 +116,7 @@ def test_hyperlinks_can_be_configured():
 
 NEAR = st.sampled_from(
     ["2.3", " x ", "cm", " mm", "9", "-", "(", "4:32", ")", "series ", "image ", "previously ",
-     "from ", "to ", "BOOKMARK", "[[", "]]", " and ", ".", "×", "é", "ⅳ", "²"]
+     "from ", "to ", "BOOKMARK", "[[", "]]", " and ", ".", "×", "é", "ⅳ", "²", "[", "/", "was "]
 )  # fmt: skip
 
 
@@ -124,7 +141,7 @@ def test_any_text_can_be_searched(text):
 
 
 @pytest.mark.parametrize(
-    "piece", ["1 x ", "image 1, ", "(4:32) ", "from 2 cm ", "[[", "previously "]
+    "piece", ["1 x ", "image 1, ", "(4:32) ", "from 2 cm ", "[[", "previously ", "increased by "]
 )
 def test_no_text_takes_forever(piece):
     find_bookmarks(piece * 3000)

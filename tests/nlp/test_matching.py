@@ -45,6 +45,19 @@ STATED = [
     # words in another sense
     ("mass effect on the liver", {"liver"}),
     ("back to baseline", set()),
+    ("fracture of the humeral neck", set()),
+    ("medial leg of the right adrenal gland", {"right adrenal gland"}),
+    ("node at the splenic hilum", {"lymph node", "spleen"}),
+    ("cervical chain adenopathy", {"neck", "lymphadenopathy"}),
+    ("loss of muscle mass", set()),
+    # sides in short
+    ("R adrenal mass", {"right adrenal gland", "mass"}),
+    ("lt. kidney", {"left kidney"}),
+    ("L spine", {"spine"}),
+    ("post RT changes of the lung", {"lung"}),
+    # a side goes with sides only
+    ("left, neck base", {"neck"}),
+    ("right and left base", {"right lung", "left lung", "lung base"}),
     ("mass-like consolidation", {"consolidation"}),
 ]
 

@@ -26,6 +26,10 @@ SPLITS = [
     ("Nodule of 4 mm.Liver is normal.", ["Nodule of 4 mm.", "Liver is normal."]),
     ("A node of 4 mm.\n\nB node", ["A node of 4 mm.", "B node"]),
     ("Vitamin C. is low in St. Elsewhere", ["Vitamin C. is low in St. Elsewhere"]),
+    (
+        'A wall. " Cyst (simple) " Mass in "target" form',
+        ["A wall.", "Cyst (simple)", 'Mass in "target" form'],
+    ),
     ("", []),
     (" \n\t ", []),
 ]
