@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: demo test check bench clean
 
 demo: .venv/installed  ## Mine the sample reports into ./demo
-	$(BIN)/lesionary mine examples/reports.jsonl --out demo
+	$(BIN)/lesionary mine examples/reports.jsonl --lesions examples/lesions.csv --out demo
 
 test: check  ## All that CI runs
 	$(BIN)/pytest --durations=10

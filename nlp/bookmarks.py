@@ -70,13 +70,14 @@ _SIZE_TO_SLICE = re.compile(
 
 # What makes a length something else than the size of a lesion.
 _NO_SIZE_BEFORE = re.compile(
-    r"(?:(?:slice|section)s?(?:\s+thickness(?:es)?)?\s*(?:of|is|was|were|at|:|=|,)?"
+    r"(?:(?:slice|section)s?(?:\s+thickness(?:es)?)?\s*(?:of|is|are|was|were|at|:|=|,)?"
     r"|\b(?:collimation|increments?|intervals?|reconstructed|reformatted|spacing|thickness\s+images)"
     r"\s*(?:of|at|with|in|every|:)*|\bevery|\bfield\s+of\s+view\s*(?:of|:)?|\bfov\s*(?:of|:)?"
     r"|\bcontiguous|\bover\s+a\s+length\s+of"
-    r"|\b(?:increas|decreas|gr[eo]w|enlarg|shr[aiu]nk|reduc|diminish|retract|advanc)\w*"
+    r"|\bMIPs?|\b(?:increas|decreas|gr[eo]w|enlarg|shr[aiu]nk|reduc|diminish|retract|advanc|displac"
+    r"|elevat|depress|widen|narrow)\w*"
     r"(?:\s+in\s+(?:size|diameter))?\s+by(?:\s+(?:approximately|about|only|at\s+least|up\s+to))*"
-    r"|\b(?:growth|shift|displacement|retraction|distance)\s+of(?:\s+(?:approximately|about))?)\s*$",
+    r"|\b(?:growth|shift|displacement|retraction|retropulsion|distance)\s+of(?:\s+(?:approximately|about))?)\s*$",
     re.IGNORECASE,
 )
 _NO_SIZE_AFTER = re.compile(
@@ -84,6 +85,7 @@ _NO_SIZE_AFTER = re.compile(
     r"(?:slices?\b(?!\s*\d)|sections?|cuts?|images?\b(?!\s*[#\d])|intervals?|increments?|collimation"
     r"|reconstructions?|reformat\w*|slice\s+thickness|thickness\s+(?:slices?|images?)"
     r"|field\s+of\s+view|fov)\b"
+    r"|(?:axial|coronal|sagittal)(?=\s*(?:,\s*|and\s+)(?:coronal|sagittal)|\s+(?:with|from)\b)"
     r"|(?:above|below|away|beyond|deep\s+to|lateral\s+to|medial\s+to|(?:anterior|posterior|superior"
     r"|inferior|cranial|caudal|cephalad|proximal|distal)(?:ly)?\s+(?:to|of)"
     r"(?!\s+(?:anterior|posterior|superior|inferior))"
@@ -111,7 +113,7 @@ _PRIOR_BEFORE = re.compile(
     rf"(?:(?:approximately|about|a|the|prior|previous|of|{_STUDY})\W+)*"
     rf"|(?:prior|previous|old|earlier|last)\s+{_STUDY},?\s+(?:the|this|it|they|these|that)\s+(?:\w+\s+)?"
     rf"(?:was|were|is|are|measured|had)\W+{_FILLER}"
-    rf"|[cm]m\)?\s*[(,;]\s*(?:which\s+)?was\W+{_FILLER})[(\[~<]*$",
+    rf"|\d+\s?[cm]m\b[^.;]{{0,70}}[(,;]\s*(?:which\s+)?was\W+{_FILLER})[(\[~<]*$",
     re.IGNORECASE,
 )
 _PAST = re.compile(rf"\b(?:was|were|measured)\W+{_FILLER}$", re.IGNORECASE)
@@ -142,7 +144,7 @@ _AXIAL = re.compile(r"\s+in\s+the\s+axial\s+plane\b[^.;]{0,60}", re.IGNORECASE)
 _CRANIOCAUDAL = re.compile(r"[^.;,\d]{0,20}\bcranio-?caudal", re.IGNORECASE)
 _NUMBERED = re.compile(r"(?:\b(?:segments?|levels?|images?|series|ribs?|no\.?|and)|#)\W*$", re.I)
 _EARLIER = re.compile(r"\b(?:previous|prior|former|earlier|initial)", re.IGNORECASE)
-_COORDINATED = re.compile(r"\s*(?:,|and|&|,\s*and)\s*$", re.IGNORECASE)
+_COORDINATED = re.compile(r"(?:\s+(?:in|on)\s+\S+)?\s*(?:,|and|&|,\s*and)\s*$", re.IGNORECASE)
 
 _DIGIT = re.compile(r"\d")  # most reports without a bookmark have none, and this is cheap to see
 _MAYBE = re.compile(

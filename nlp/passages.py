@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nlp.bookmarks import BookmarkConfig, find_bookmarks, may_hold_bookmarks
-from nlp.records import Bookmark, Passage, Report
-from nlp.text import split_sentences
+from nlp.records import Bookmark, Passage, Report, Sentence
+from nlp.text import TECHNIQUE_SECTIONS, split_sentences
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -31,28 +31,10 @@ def find_passages(
             the reports whose `lesion_ids` fit neither their hyperlinks nor their bookmarks.
     """
     for report in reports:
+        sentences = list(split_sentences(report.text))
         counts["reports"] += 1
-        passages = []
-        worthwhile = may_hold_bookmarks(report.text, config)
-        numbered = 0
-        for sentence in split_sentences(report.text):
-            counts["sentences"] += 1
-            if not worthwhile:
-                continue
-            found = [
-                replace(
-                    b,
-                    id=f"B{numbered + i}",
-                    start=b.start + sentence.start,
-                    end=b.end + sentence.start,
-                )
-                for i, b in enumerate(find_bookmarks(sentence.text, config), start=1)
-            ]
-            numbered += len(found)
-            if found:
-                passages.append(
-                    Passage(report=report, sentence=sentence, bookmarks=tuple(found), lesion_ids={})
-                )
+        counts["sentences"] += len(sentences)
+        passages = _passages(report, sentences, config)
         bookmarks = [b for p in passages for b in p.bookmarks]
         lesion_ids = assign_lesions(bookmarks, report.lesion_ids)
         counts["lesion_mismatches"] += bool(report.lesion_ids) and not lesion_ids
@@ -61,6 +43,35 @@ def find_passages(
             counts["priors"] += len(passage.bookmarks) - len(passage.current)
             if passage.current:
                 yield replace(passage, lesion_ids=lesion_ids)
+
+
+def _passages(
+    report: Report, sentences: Iterable[Sentence], config: BookmarkConfig
+) -> list[Passage]:
+    """The sentences with bookmarks, which are numbered through the report."""
+    passages: list[Passage] = []
+    if not may_hold_bookmarks(report.text, config):
+        return passages
+    numbered = 0
+    for sentence in sentences:
+        if found := _bookmarks(sentence, config, numbered):
+            numbered += len(found)
+            passages.append(
+                Passage(report=report, sentence=sentence, bookmarks=tuple(found), lesion_ids={})
+            )
+    return passages
+
+
+def _bookmarks(sentence: Sentence, config: BookmarkConfig, numbered: int) -> list[Bookmark]:
+    """The bookmarks of a sentence, as places in its report; "3 mm" of the technique is none."""
+    found = find_bookmarks(sentence.text, config)
+    if sentence.section.lower() in TECHNIQUE_SECTIONS:
+        found = [b for b in found if b.kind == "hyperlink"]
+    at = sentence.start
+    return [
+        replace(b, id=f"B{numbered + i}", start=at + b.start, end=at + b.end)
+        for i, b in enumerate(found, start=1)
+    ]
 
 
 def assign_lesions(bookmarks: Sequence[Bookmark], lesion_ids: Sequence[str]) -> dict[str, str]:
