@@ -13,7 +13,7 @@ looked up, and the cost grows with tokens plus pairs instead of tokens times pai
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -33,7 +33,8 @@ from nlp.relations.encoding import KINDS, Encoded, encode, word_ids
 
 SHIPPED: Final = Path(__file__).parent / "weights" / "cnn"
 WEIGHTS: Final = "model.safetensors"
-_PAIRS_AT_A_TIME: Final = 2048
+_PAIRS_AT_A_TIME: Final = 128  # more would not fit into a core's cache
+_NO_PAIRS: Final = np.zeros((0, len(RELATIONS)), dtype=np.float32)
 
 
 class RelationCnnConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
@@ -161,6 +162,22 @@ def collate(encoded: Sequence[Encoded], vocabulary: dict[str, int]) -> dict[str,
     }
 
 
+def _by_length(encoded: Sequence[Encoded]) -> Iterator[list[int]]:
+    """Places of the sentences with pairs, in groups of like length: little padding, small arrays."""
+    group: list[int] = []
+    pairs = 0
+    for i in sorted(range(len(encoded)), key=lambda i: len(encoded[i].words)):
+        if not encoded[i].pairs:
+            continue
+        group.append(i)
+        pairs += len(encoded[i].pairs)
+        if pairs >= _PAIRS_AT_A_TIME:
+            yield group
+            group, pairs = [], 0
+    if group:
+        yield group
+
+
 class CnnModel:
     """A trained network as a relation model."""
 
@@ -182,19 +199,15 @@ class CnnModel:
     @torch.inference_mode()
     def predict(self, passages: Sequence[Passage]) -> list[Probabilities]:
         """Probabilities of every pair of each passage; see `nlp.relations`."""
-        predicted: list[Probabilities] = []
-        group: list[Encoded] = []
-        for encoded in (encode(p, self.ontology) for p in passages):
-            group.append(encoded)
-            if sum(len(e.pairs) for e in group) >= _PAIRS_AT_A_TIME:
-                predicted += self._predict(group)
-                group = []
-        return predicted + self._predict(group)
+        encoded = [encode(p, self.ontology) for p in passages]
+        predicted = [_NO_PAIRS] * len(encoded)
+        for group in _by_length(encoded):
+            for place, rows in zip(group, self._predict([encoded[i] for i in group]), strict=True):
+                predicted[place] = rows
+        return predicted
 
     def _predict(self, group: Sequence[Encoded]) -> list[Probabilities]:
         counts = [len(e.pairs) for e in group]
-        if not sum(counts):
-            return [np.zeros((0, len(RELATIONS)), dtype=np.float32) for _ in group]
         logits = (
             self.network(**collate(group, self.vocabulary))
             / self.network.config.calibration_temperature
