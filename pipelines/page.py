@@ -42,6 +42,7 @@ def write_page(folder: Path, manifest: Manifest, ontology: Ontology) -> Path:
         recipe=manifest.recipe,
         labels=labels.most_common(),
         most=max(labels.values(), default=1),
+        known=len(manifest.labels),
         kinds={name: ontology[name].kind for name in labels if name in ontology},
         shown=len(rows),
         total=sum(sum(b.rows.values()) for b in manifest.batches),
