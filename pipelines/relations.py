@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -17,7 +17,7 @@ from nlp.relations.corpus import CORPUS_FOLDER, read_corpus
 from nlp.relations.metrics import binary_scores, bootstrap, macro_f1, scores
 from nlp.store import replace_file
 
-HELD_OUT: Final = CORPUS_FOLDER / "validation.txt"
+HELD_OUT: Final = tuple(sorted(CORPUS_FOLDER.glob("validation*.txt")))
 
 
 def evaluate_relations(gold: Iterable[Path], *, relations: str = "cnn") -> dict[str, Any]:
@@ -66,7 +66,7 @@ def train_relations(
 ) -> dict[str, Any]:
     """Train the CNN and write its folder: weights, configuration, metrics, card.
 
-    The shipped validation batch is never trained on; it chooses the epoch and the temperature.
+    The shipped validation batches are never trained on; they choose the epoch and the temperature.
 
     Args:
         corpora: Files or folders; none means the sentences that ship.
@@ -83,7 +83,7 @@ def train_relations(
     from nlp.relations.cnn import CnnModel
 
     passages = read_corpora(corpora or [CORPUS_FOLDER], without=HELD_OUT)
-    validation = read_corpora([HELD_OUT])
+    validation = read_corpora(HELD_OUT)
     ontology = Ontology.from_csv()
     config = training.TrainConfig(seed=seed)
     config = replace(config, epochs=epochs or config.epochs)
@@ -105,7 +105,7 @@ def train_relations(
         raise InputError("Nothing was trained: give at least one epoch.")
     model.network.load_state_dict(weights)
     model.network.config.calibration_temperature = training.fit_temperature(model, checks)
-    model.network.save_pretrained(out)
+    model.save(out)
     result = score_passages(validation, str(out))
     result["rules_macro_f1"] = score_passages(validation, "rules")["macro_f1"]
     result["training_sentences"] = len(examples)
@@ -117,14 +117,14 @@ def train_relations(
     return result
 
 
-def read_corpora(paths: Iterable[Path], *, without: Path | None = None) -> list[Passage]:
+def read_corpora(paths: Iterable[Path], *, without: Collection[Path] = ()) -> list[Passage]:
     """Read annotated sentences from files and folders."""
     pipeline = load_pipeline()
     files = [
         file
         for path in paths
         for file in (sorted(path.glob("*")) if path.is_dir() else [path])
-        if file.suffix in (".txt", ".jsonl") and file != without
+        if file.suffix in (".txt", ".jsonl") and file not in without
     ]
     if not files:
         raise InputError("There is no corpus: give .txt or .jsonl files, or folders of them.")

@@ -9,56 +9,112 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Final, Literal
 
 from nlp.records import Bookmark, Mention
+from nlp.text import tokenize
 
 Context = Literal["negated", "landmark", "exam", "past", "hedged", "stated"]
 
 
-def _cues(*phrases: str) -> re.Pattern[str]:
+CUES: Final[dict[str, tuple[str, ...]]] = {
+    "negation": (
+        "no", "not", "without", "no evidence of", "negative for", "absence of", "absent",
+        "free of", "rather than", "instead of", "resolved", "lack of", "no longer", "neither",
+        "nor", "denies", "excluding", "unlike", "w/o", "did not", "does not", "non", "none",
+        "never", "devoid of", "lacks", "lacking", "no sign of", "no signs of", "fails to",
+        "failed to", "cleared", "disappeared", "except for", "other than",
+    ),
+    "hedge": (
+        "likely", "most likely", "probable", "probably", "possible", "possibly", "may", "might",
+        "could", "perhaps", "suspicious for", "suspicious of", "suspicious", "concerning for",
+        "concern for", "concern of", "suggestive of", "suggesting", "suggests", "suggest",
+        "suggested", "favored", "favor", "favors", "in favor of", "favoured", "favours",
+        "in favour of", "versus", "vs", "question of", "questionable", "query", "suspected",
+        "suspicion of", "suspicion for", "suspect", "cannot exclude", "cannot be excluded",
+        "not excluded", "not be excluded", "can not be excluded", "presumably", "presumed",
+        "presumptive", "worrisome for", "differential", "differential diagnosis", "consider",
+        "considered", "potentially", "potential", "equivocal", "thought to", "felt to",
+        "cannot rule out", "cannot be ruled out", "r/o", "rule out", "either", "could represent",
+        "may represent", "raising the possibility of", "raises the possibility of",
+        "raises the question of", "raises concern for", "appears to", "seems to", "?",
+        "conceivably", "indeterminate for", "until proven otherwise", "less likely",
+    ),
+    "landmark": (
+        "adjacent to", "next to", "abutting", "abuts", "anterior to", "posterior to",
+        "lateral to", "medial to", "superior to", "inferior to", "cephalad to", "caudal to",
+        "cranial to", "proximal to", "distal to", "near", "between", "above", "below",
+        "displacing", "displaces", "compressing", "compresses", "encasing", "encases",
+        "encasement of", "separate from", "in contact with", "contacting", "contacts", "close to",
+        "behind", "beneath", "beside", "effacing", "effaces", "deep to", "superficial to",
+        "ventral to", "dorsal to", "surrounding", "surrounds", "obstructing", "obstructs",
+        "anterolateral to", "posterolateral to", "anteromedial to", "posteromedial to",
+        "superolateral to", "superomedial to", "inferolateral to", "inferomedial to", "touching",
+        "touches", "indenting", "indents", "distance from", "away from", "pushing",
+        "with adjacent", "neighboring", "neighbouring", "in the neighborhood of",
+        "in the neighbourhood of", "contiguous with", "contiguous to", "in proximity to",
+        "in close proximity to", "inseparable from", "indistinguishable from", "anterior of",
+        "posterior of", "lateral of", "medial of", "in front of", "overlying", "overlies",
+        "underlying", "displacement of", "compression of", "effacement of", "mass effect on",
+        "attached to", "opposite", "outside", "to the right of", "to the left of",
+        "up to the level of", "reaching", "bordering",
+    ),
+    "likeness": (
+        "isodense to", "isodense with", "similar to", "compared to", "compared with",
+        "relative to", "in comparison to", "in comparison with", "comparable to", "same as",
+        "isoattenuating to",
+    ),
+    "company": (
+        "associated with", "causing", "causes", "with associated", "associated", "resulting in",
+        "results in", "secondary to", "leading to", "leads to", "accompanied by", "accompanying",
+        "accompanies", "due to", "caused by", "with resultant", "resultant", "narrowing",
+        "along with", "as well as", "together with", "in addition", "in addition to", "upstream",
+        "concomitant", "coexisting", "producing", "produces", "responsible for",
+        "with consequent",
+    ),
+    "reach": (
+        "extending into", "extends into", "extension into", "extending to", "extends to",
+        "invading", "invades", "invasion of", "involving", "involves", "involvement of",
+        "infiltrating", "infiltrates", "infiltration of", "arising from", "arises from",
+        "originating from", "originates from", "centered in", "centred in", "occupying",
+        "occupies", "replacing", "replaces", "along", "destroying", "eroding", "erodes",
+        "destruction of", "located in", "situated in", "localized in", "confined to",
+        "extending through", "extends through", "protruding into", "crossing", "throughout",
+        "within",
+    ),
+    "group": (
+        "largest", "the largest", "biggest", "dominant", "index", "including", "up to",
+        "for example", "e.g.", "for instance", "such as", "among them", "one of which",
+        "of which", "some of which", "the rest", "others", "the other", "another", "respectively",
+        "former", "latter", "each", "both", "bilateral", "multiple", "several", "numerous", "few",
+        "scattered", "innumerable", "additional", "second", "third", "separate", "smaller",
+        "larger",
+    ),
+    "past": (
+        "status post", "s/p", "history of", "h/o", "post", "prior", "previous", "known history",
+        "following", "after", "resected", "removed", "previously", "formerly", "earlier", "old",
+        "known",
+    ),
+    "technique": (
+        "CT", "MRI", "PET", "PET/CT", "scan", "scans", "window", "windows", "ultrasound",
+        "radiograph", "radiography", "x-ray", "tomography", "computed tomography",
+        "computerized tomography", "CT scan", "imaging", "image shows", "examination of",
+        "reconstruction", "reformatted", "contrast-enhanced", "recommend", "recommended",
+        "follow-up", "examined in", "biopsy",
+    ),
+}  # fmt: skip
+
+
+def _cues(phrases: Iterable[str]) -> re.Pattern[str]:
     words = "|".join(re.escape(p).replace(r"\ ", r"\s+") for p in sorted(phrases, key=len)[::-1])
-    return re.compile(rf"\b(?:{words})(?!\w)", re.IGNORECASE)
+    return re.compile(rf"(?:\b(?=\w)|(?=\?))(?:{words})(?!\w)", re.IGNORECASE)
 
 
-NEGATION: Final = _cues(
-    "no", "not", "without", "no evidence of", "negative for", "absence of", "absent", "free of",
-    "rather than", "instead of", "resolved", "lack of", "no longer", "neither", "nor", "denies",
-    "excluding", "unlike", "w/o", "did not", "does not", "non",
-)  # fmt: skip
-LANDMARK: Final = _cues(
-    "adjacent to", "next to", "abutting", "abuts", "anterior to", "posterior to", "lateral to",
-    "medial to", "superior to", "inferior to", "cephalad to", "caudal to", "cranial to",
-    "proximal to", "distal to", "near", "between", "above", "below", "displacing", "displaces",
-    "compressing", "compresses", "encasing", "encases", "separate from", "in contact with",
-    "contacting", "close to", "behind", "beneath", "beside", "effacing", "effaces", "deep to",
-    "superficial to", "ventral to", "dorsal to", "surrounding", "obstructing", "narrowing",
-    "anterolateral to", "posterolateral to", "anteromedial to", "posteromedial to", "isodense to",
-    "similar to", "compared to", "touching", "indenting", "distance from", "away from", "pushing",
-    "with adjacent", "associated with", "causing", "with associated", "resulting in",
-    "secondary to",
-)  # fmt: skip
-HEDGE: Final = _cues(
-    "likely", "probable", "probably", "possible", "possibly", "may", "might", "could", "perhaps",
-    "suspicious for", "suspicious of", "concerning for", "suggestive of", "suggesting", "suggests",
-    "favored", "favor", "favors", "in favor of", "versus", "vs", "question of", "questionable",
-    "suspected", "suspicion of", "cannot exclude", "cannot be excluded", "not excluded",
-    "presumably", "presumed", "presumptive", "worrisome for", "differential", "consider",
-    "potentially", "equivocal", "thought to", "cannot rule out", "r/o", "rule out", "either",
-    "could represent", "raising the possibility of", "appears to", "?",
-)  # fmt: skip
-PAST: Final = _cues(
-    "status post", "s/p", "history of", "h/o", "post", "prior", "previous", "known history",
-    "following", "after", "resected", "removed",
-)  # fmt: skip
-TECHNIQUE: Final = _cues("CT", "MRI", "PET", "scan", "windows", "ultrasound", "radiograph")
-CUES: Final = {
-    "negation": NEGATION,
-    "hedge": HEDGE,
-    "landmark": LANDMARK,
-    "past": PAST,
-    "technique": TECHNIQUE,
-}
+NEGATION: Final = _cues(CUES["negation"])
+LANDMARK: Final = _cues((*CUES["landmark"], *CUES["likeness"], *CUES["company"]))
+HEDGE: Final = _cues(CUES["hedge"])
+PAST: Final = _cues(CUES["past"])
 _EXAM: Final = re.compile(
     r"\b(?:CT|MRI|PET|tomogra\w+|radiograph\w*|scan\w*|ultrasound|x-ray)\b\s*"
     r"(?:scan|images?|imaging|examination|\(CT\))?\s*(?:(?:of|through)\s+)?(?:the\s+)?$",
@@ -94,19 +150,39 @@ class Cue:
     words: str = ""
 
 
-def find_cues(text: str) -> list[tuple[int, int, str]]:
-    """Where cues stand and what they are (a key of `CUES`); earlier kinds win where two overlap.
+def cue_kinds(words: Sequence[str]) -> list[str]:
+    """The kind of cue that each word belongs to, a key of `CUES`, or "" for none.
+
+    Of two cues at one place the longer counts.
 
     Example:
-        >>> find_cues("Cyst, not abutting the liver")
-        [(6, 9, 'negation'), (10, 18, 'landmark')]
+        >>> cue_kinds(["Cyst", "not", "adjacent", "to", "it"])
+        ['', 'negation', 'landmark', 'landmark', '']
     """
-    found: list[tuple[int, int, str]] = []
-    for kind, cues in CUES.items():
-        for match in cues.finditer(text):
-            if not any(match.start() < end and start < match.end() for start, end, _ in found):
-                found.append((match.start(), match.end(), kind))
-    return sorted(found)
+    lower = [word.lower() for word in words]
+    kinds = [""] * len(words)
+    place = 0
+    while place < len(words):
+        size = 1
+        for cue, kind in _cues_by_first_word().get(lower[place], ()):
+            if lower[place : place + len(cue)] == cue:
+                size = len(cue)
+                kinds[place : place + size] = [kind] * size
+                break
+        place += size
+    return kinds
+
+
+@cache
+def _cues_by_first_word() -> dict[str, list[tuple[list[str], str]]]:
+    cues: dict[str, list[tuple[list[str], str]]] = {}
+    for kind, phrases in CUES.items():
+        for phrase in phrases:
+            words = [phrase[start:end].lower() for start, end in tokenize(phrase)]
+            cues.setdefault(words[0], []).append((words, kind))
+    for found in cues.values():
+        found.sort(key=lambda cue: -len(cue[0]))
+    return cues
 
 
 def context_of(text: str, mention: Mention) -> Cue:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from nlp.ontology import Ontology
 from nlp.records import RELATIONS, Passage
 from nlp.relations.cnn import CnnModel, RelationCnn, RelationCnnConfig, collate
 from nlp.relations.cues import CUES
-from nlp.relations.encoding import KINDS, NUMBER, PAD, UNKNOWN, Encoded, encode
+from nlp.relations.encoding import CURRENT, KINDS, NUMBER, PAD, UNKNOWN, Encoded, build, encode
 from nlp.relations.metrics import macro_f1
 
 
@@ -24,7 +24,7 @@ from nlp.relations.metrics import macro_f1
 class TrainConfig:
     """How to train. Rates are probabilities by which a sentence is changed when it is drawn."""
 
-    epochs: int = 40
+    epochs: int = 16
     batch_sentences: int = 32
     learning_rate: float = 2e-3
     weight_decay: float = 1e-3
@@ -157,13 +157,10 @@ def augment(example: Example, other: Example, config: TrainConfig, rng: random.R
         rate = config.drop_cue_rate if KINDS[kind] in CUES else config.drop_word_rate
         if (KINDS[kind] == "word" or KINDS[kind] in CUES) and rng.random() < rate:
             words[i] = UNKNOWN
-        elif KINDS[kind] in _CURRENT and rng.random() < config.swap_kind_rate:
-            kinds[i] = KINDS.index(rng.choice(_CURRENT))
+        elif KINDS[kind] in CURRENT and rng.random() < config.swap_kind_rate:
+            kinds[i] = KINDS.index(rng.choice(CURRENT))
             words[i] = f"<{KINDS[kinds[i]]}>"
-    return Example(Encoded(words, kinds, example.encoded.pairs), example.targets)
-
-
-_CURRENT = ("hyperlink", "measurement", "slice")
+    return Example(replace(example.encoded, words=words, kinds=kinds), example.targets)
 
 
 def join(first: Example, second: Example, by: str) -> Example:
@@ -175,7 +172,7 @@ def join(first: Example, second: Example, by: str) -> Example:
     across += [(x, y) for x in sorted(_bookmarks(moved)) for y in sorted(_mentions(a.pairs))]
     irrelevant = RELATIONS.index("irrelevant")
     return Example(
-        Encoded(
+        build(
             words=[*a.words, by, *b.words],
             kinds=[*a.kinds, KINDS.index("word"), *b.kinds],
             pairs=[*a.pairs, *moved, *across],

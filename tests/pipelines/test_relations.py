@@ -50,7 +50,7 @@ def test_the_shipped_model_is_the_one_its_card_describes():
     from pipelines.relations import HELD_OUT
 
     written = json.loads((SHIPPED / "metrics.json").read_text(encoding="utf-8"))
-    scores = evaluate_relations([HELD_OUT], relations="cnn")
+    scores = evaluate_relations(HELD_OUT, relations="cnn")
     assert scores["macro_f1"] == pytest.approx(written["macro_f1"], abs=1e-6)
     assert scores["pairs"] == written["pairs"]
 

@@ -9,7 +9,7 @@ from nlp.records import RELATIONS
 from nlp.relations import RELATION_MODELS, load_model, pairs_of
 from nlp.relations.cnn import CnnModel, RelationCnn, RelationCnnConfig, collate
 from nlp.relations.corpus import parse_markup
-from nlp.relations.encoding import KINDS, encode
+from nlp.relations.encoding import FEATURES, KINDS, SCOPES, encode
 from nlp.relations.training import (
     TrainConfig,
     augment,
@@ -69,49 +69,80 @@ def test_predictions_do_not_depend_on_the_company(name, passages):
         assert np.allclose(a, b, atol=1e-5)
 
 
-def test_the_response_is_the_convolution_of_words_and_distances(model, passages, ontology):
-    """Splitting a linear filter into parts must change nothing: compare with the slow way."""
-    network, config = model.network, model.network.config
+def test_the_network_is_what_its_formula_says(model, passages, ontology):
+    """Filters split into parts, masks and groups change nothing: one pair at a time, in loops."""
+    network, limit = model.network, model.network.config.max_distance
     inputs = collate([encode(passages[0], ontology)], model.vocabulary)
     with torch.no_grad():
         network.to_bookmark.weight.normal_()
         network.to_mention.weight.normal_()
         fast = network(**inputs)
-        channels = torch.cat([network.word(inputs["words"]), network.kind(inputs["kinds"])], 2)
-        response = torch.cat([c(channels.transpose(1, 2)) for c in network.convolutions], 1)[0].T
-        slow = []
-        bag = network.sentence(inputs["words"])[0]
-        limit = config.max_distance
-        for bookmark, mention in zip(
-            *(inputs[k].tolist() for k in ("bookmark", "mention")), strict=True
-        ):
-            seen = torch.stack(
-                [
-                    torch.relu(
-                        response[i]
-                        + network.to_bookmark.weight[max(-limit, min(limit, i - bookmark)) + limit]
-                        + network.to_mention.weight[max(-limit, min(limit, i - mention)) + limit]
-                    )
-                    for i in range(len(response))
-                ]
-            )
+        tables = ("word", "kind", "scope")
+        x = torch.cat([getattr(network, name)(inputs[f"{name}s"]) for name in tables], 2)
+        x = x.transpose(1, 2)
+        for layer in network.context:
+            x = x + torch.relu(layer(x))
+        response = torch.cat([c(x) for c in network.convolutions], 1)[0].T
+        pairs = list(zip(inputs["bookmark"].tolist(), inputs["mention"].tolist(), strict=True))
+        hidden = []
+        for n, (bookmark, mention) in enumerate(pairs):
+            seen = [
+                torch.relu(
+                    row
+                    + network.to_bookmark.weight[max(-limit, min(limit, i - bookmark)) + limit]
+                    + network.to_mention.weight[max(-limit, min(limit, i - mention)) + limit]
+                )
+                for i, row in enumerate(response)
+            ]
             low, high = sorted((bookmark, mention))
-            features = [
-                seen.amax(0),
-                seen[low : high + 1].amax(0),
+            found = [
+                torch.stack(seen).amax(0),
+                torch.stack(seen[low : high + 1]).amax(0),
                 seen[bookmark],
                 seen[mention],
-                bag,
+                network.sentence(inputs["words"])[0],
+                network.feature.weight[inputs["features"][n]].sum(0),
             ]
-            slow.append(network.output(torch.relu(network.hidden(torch.cat(features)))))
+            hidden.append(torch.relu(network.hidden(torch.cat(found))))
+        slow = []
+        for n, pair in enumerate(pairs):
+            rivals = [
+                torch.stack(
+                    [h for h, other in zip(hidden, pairs, strict=True) if same(other, pair)]
+                )
+                for same in (lambda a, b: a[0] == b[0], lambda a, b: a[1] == b[1])
+            ]
+            compared = torch.cat([hidden[n], *(group.amax(0) for group in rivals)])
+            slow.append(network.output(hidden[n] + torch.relu(network.rivals(compared))))
     assert torch.allclose(fast, torch.stack(slow), atol=1e-5)
+
+
+def test_a_cue_reaches_as_far_as_its_clause(passages, ontology, pipeline):
+    def scopes(line):
+        encoded = encode(parse_markup(line, pipeline), ontology)
+        return dict(zip(encoded.words, (SCOPES[s] for s in encoded.scopes), strict=True))
+
+    found = scopes("No {fat|-} or {cavity=cavitary|-}; {1:9 mm} {mass|1}.")
+    assert (found["<attribute>"], found["<type>"]) == ("negation", "none")
+    assert scopes("{LUNGS|1}: {1:9 mm} {mass|1}.")["<bodypart>"] == "heading"
+    assert scopes("{1:9 mm} {mass|1} near the {liver|-}.")["<bodypart>"] == "landmark"
+
+
+def test_features_tell_which_bookmark_is_nearest(passages, ontology):
+    encoded = encode(passages[0], ontology)
+    assert all(len(row) == len(encoded.features[0]) for row in encoded.features)
+    assert all(0 <= value < FEATURES for row in encoded.features for value in row)
+    gold = [relation.relation == "relevant" for relation in passages[0].relations]
+    nearest = [row[4] - encoded.features[0][4] == 0 for row in encoded.features]
+    assert nearest == gold
 
 
 def test_saving_and_loading_changes_nothing(model, passages, tmp_path):
     model.network.config.calibration_temperature = 1.7
-    model.network.save_pretrained(tmp_path)
+    model.save(tmp_path)
     again = load_model(str(tmp_path))
     assert again.digest == model.digest
+    assert CnnModel(RelationCnn.from_pretrained(tmp_path), model.ontology).digest == model.digest
     for a, b in zip(again.predict(passages), model.predict(passages), strict=True):
         assert np.array_equal(a, b)
 
