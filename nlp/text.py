@@ -124,7 +124,9 @@ def _stop_ends(text: str, match: re.Match[str]) -> bool:
     word = _LAST_WORD.search(before)
     following = _NEXT_WORD.match(after)
     if following and following[1][0].islower() and "\n" not in after[: following.start(1)]:
-        return following[1].rstrip(".,") in {"there", "the"} and after[0].isspace()
+        long_word = word is not None and len(word[0]) > 4 and word[0].lower() not in _ABBREVIATIONS
+        sure = long_word or before.endswith(")") or following[1].rstrip(".,") in {"there", "the"}
+        return sure and after[0].isspace()  # dictation may go on in lower case
     if word and (word[0].lower() in _ABBREVIATIONS or (len(word[0]) == 1 and word[0].isupper())):
         return "\n" in after[:1] and not (following and following[1][0].isdigit())
     line_start = text.rfind("\n", 0, match.start()) + 1

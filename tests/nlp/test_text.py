@@ -30,6 +30,11 @@ SPLITS = [
         'A wall. " Cyst (simple) " Mass in "target" form',
         ["A wall.", "Cyst (simple)", 'Mass in "target" form'],
     ),
+    (
+        "new cyst (3:18). dense mass. node of 4 mm. in size",
+        ["new cyst (3:18).", "dense mass. node of 4 mm. in size"],
+    ),
+    ("worse than before. new node", ["worse than before.", "new node"]),
     ("", []),
     (" \n\t ", []),
 ]
