@@ -48,7 +48,7 @@ class RelationCnnConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
         word_size: int = 64,
         kind_size: int = 16,
         scope_size: int = 8,
-        filters: int = 64,
+        filters: int = 48,
         widths: Sequence[int] = (3, 5),
         context_layers: int = 2,
         sentence_size: int = 32,
