@@ -118,7 +118,7 @@ def copies_of(inputs: Iterable[Path], copies: int, target: Path, *, dense: bool)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("reports", nargs="*", type=Path, default=[SAMPLE])
-    parser.add_argument("--copies", nargs="+", type=int, default=[30, 300])
+    parser.add_argument("--copies", nargs="+", type=int, default=[10, 100])
     parser.add_argument("--relations", default="cnn")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()

@@ -57,7 +57,12 @@ def install_wordnet() -> str:
 def _from_nltk(folder: Path) -> bool:
     import nltk
 
-    with contextlib.suppress(OSError, ValueError), contextlib.redirect_stderr(io.StringIO()):
+    unheard = io.StringIO()  # it speaks even when told to be quiet
+    with (
+        contextlib.suppress(OSError, ValueError),
+        contextlib.redirect_stderr(unheard),
+        contextlib.redirect_stdout(unheard),
+    ):
         nltk.download("wordnet", download_dir=str(folder), quiet=True)
     return has_wordnet()
 
