@@ -57,13 +57,9 @@ def install_wordnet() -> str:
 def _from_nltk(folder: Path) -> bool:
     import nltk
 
-    unheard = io.StringIO()  # it speaks even when told to be quiet
-    with (
-        contextlib.suppress(OSError, ValueError),
-        contextlib.redirect_stderr(unheard),
-        contextlib.redirect_stdout(unheard),
-    ):
-        nltk.download("wordnet", download_dir=str(folder), quiet=True)
+    with contextlib.suppress(OSError, ValueError):
+        # Where it can't be reached, the next way is tried; its complaint would only worry.
+        nltk.download("wordnet", str(folder), quiet=True, print_error_to=io.StringIO())
     return has_wordnet()
 
 
