@@ -56,8 +56,7 @@ NO_SIZE_BEFORE: Final = re.compile(
     r"|\b(?:collimation|increments?|intervals?|reconstructed|reformatted|spacing|thickness\s+images)"
     r"\s*(?:of|at|with|in|every|:)*|\bevery|\bfield\s+of\s+view\s*(?:of|:)?|\bfov\s*(?:of|:)?"
     r"|\bcontiguous|\bover\s+a\s+length\s+of"
-    r"|\bMIPs?|\b(?:increas|decreas|gr[eo]w|enlarg|shr[aiu]nk|reduc|diminish|retract|advanc|displac"
-    r"|elevat|depress|widen|narrow)\w*"
+    r"|\bMIPs?|\b(?:increas|decreas|gr[eo]w|enlarg|shr[aiu]nk|reduc|diminish|retract|advanc)\w*"
     r"(?:\s+in\s+(?:size|diameter))?\s+by(?:\s+(?:approximately|about|only|at\s+least|up\s+to))*"
     r"|\b(?:growth|shift|displacement|retraction|retropulsion|distance)\s+of(?:\s+(?:approximately|about))?)\s*$",
     re.IGNORECASE,

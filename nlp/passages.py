@@ -6,16 +6,22 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from nlp.bookmarks import BookmarkConfig, find_bookmarks, may_hold_bookmarks
 from nlp.records import Bookmark, Passage, Report, Sentence
-from nlp.text import TECHNIQUE_SECTIONS, split_sentences
+from nlp.text import split_sentences
 
 if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Doc
 
+_TECHNIQUE_SECTIONS: Final = frozenset({"technique", "tech", "protocol", "contrast", "procedure"})
+_TECHNICAL = re.compile(
+    r"\b(?:ml|doses?|kvp?|delay|slices?|reformat\w*|reconstruct\w*|thickness|collimation|helical"
+    r"|phases?|mips?)\b",
+    re.IGNORECASE,
+)
 _BLANKS = re.compile(r"[^\S ]")
 
 
@@ -52,9 +58,11 @@ def _passages(
     passages: list[Passage] = []
     if not may_hold_bookmarks(report.text, config):
         return passages
-    numbered = 0
+    numbered, section = 0, ""
     for sentence in sentences:
-        if found := _bookmarks(sentence, config, numbered):
+        technical = _is_technical(sentence, first=sentence.section != section)
+        section = sentence.section
+        if found := _bookmarks(sentence, config, numbered, technical=technical):
             numbered += len(found)
             passages.append(
                 Passage(report=report, sentence=sentence, bookmarks=tuple(found), lesion_ids={})
@@ -62,10 +70,19 @@ def _passages(
     return passages
 
 
-def _bookmarks(sentence: Sentence, config: BookmarkConfig, numbered: int) -> list[Bookmark]:
+def _is_technical(sentence: Sentence, *, first: bool) -> bool:
+    """Whether a sentence says how images were made; a report may go on without a new heading."""
+    return sentence.section.lower() in _TECHNIQUE_SECTIONS and (
+        first or len(sentence.text.split()) <= 3 or bool(_TECHNICAL.search(sentence.text))
+    )
+
+
+def _bookmarks(
+    sentence: Sentence, config: BookmarkConfig, numbered: int, *, technical: bool
+) -> list[Bookmark]:
     """The bookmarks of a sentence, as places in its report; "3 mm" of the technique is none."""
     found = find_bookmarks(sentence.text, config)
-    if sentence.section.lower() in TECHNIQUE_SECTIONS:
+    if technical:
         found = [b for b in found if b.kind == "hyperlink"]
     at = sentence.start
     return [

@@ -24,10 +24,6 @@ REPORT_SECTIONS: Final = frozenset(
     |report|result|results|summary|tech|technique""".replace("\n    ", "").split("|")
 )
 
-# Sections on how the images were made, whose lengths are no lesions'. A blank line ends them, since
-# a report may go on without a heading.
-TECHNIQUE_SECTIONS: Final = frozenset({"technique", "tech", "protocol", "contrast", "procedure"})
-
 _WORD = r"[A-Za-z/&,()'-]"
 _HEADING = re.compile(
     rf"(?:^|(?<=\n)|(?<=[.;] ))[ \t]*"
@@ -63,23 +59,19 @@ def split_sentences(text: str) -> Iterator[Sentence]:
         ['Node, 2.3 cm. in size.', 'Cyst No. 4.']
     """
     section, begin = "", 0
-    last = -1  # where the last sentence of this section ended
     for end in (*_boundaries(text), len(text)):
         if end <= begin:
             continue
         start = _skip_marker(text, begin, end)
         heading = _HEADING.match(text, start, end)
         if heading and heading["name"].lower().strip() in REPORT_SECTIONS:
-            section, last = heading["name"].strip(), -1
+            section = heading["name"].strip()
             start = heading.end()
         elif heading and not text[heading.end() : end].strip() and end < len(text):
             continue  # an organ's heading on its own line opens the next sentence
         stripped = text[start:end].strip()
         if stripped:
             start += len(text[start:end]) - len(text[start:end].lstrip())
-            if section.lower() in TECHNIQUE_SECTIONS and last >= 0 and "\n\n" in text[last:start]:
-                section = ""
-            last = start + len(stripped)
             yield Sentence(start=start, end=start + len(stripped), text=stripped, section=section)
         begin = end
 

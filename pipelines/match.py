@@ -103,8 +103,10 @@ def _passage(record: dict[str, Any], path: Path, line: int) -> Passage:
             else mentions_of(pipeline(text))
         )
         spans = [(b.start, b.end) for b in bookmarks] + [(m.start, m.end) for m in mentions]
-        if any(not 0 <= start < end <= len(text) for start, end in spans):
-            raise ValueError("start or end lies outside of the text")
+        if any(
+            not (0 <= start < end <= len(text) and text[start:end].strip()) for start, end in spans
+        ):
+            raise ValueError("start and end mark no word of the text")
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{path}, line {line}: bookmarks need id, start, end, kind, and mentions need term, "

@@ -152,8 +152,8 @@ irrelevant for every label mention and bookmark of a report's sentence. Made by 
 {version("lesionary")} with `lesionary relations train`, seed {result["config"]["seed"]}.
 
 **Trained on** {trained_on}: {result["training_sentences"]:,} sentences. Those that ship were
-written for the project by people and a language model, none of them radiologists; no patient's
-report is among them. Expect errors on the manner of your own house, and correct them.
+written and annotated for the project by a language model, and no radiologist has read them; no
+patient's report is among them. Expect errors on the manner of your own house, and correct them.
 
 **Scores** on the {result["sentences"]:,} validation sentences ({result["pairs"]:,} pairs), which
 were written for the project too and chose the epoch and the temperature ({temperature:.2f}), so

@@ -134,7 +134,7 @@ def _features(
 ) -> list[list[int]]:
     """The features of each pair; `_SIZES` says how many values each has."""
     names = [KINDS[kind] for kind in kinds]
-    current = [i for i, name in enumerate(names) if name in CURRENT]
+    current = sorted({bookmark for bookmark, _ in pairs})
     clause = _running(word in _CLAUSE_MARKS for word in words)
     sentence = _running(word in _SENTENCE_MARKS for word in words)
     joints = _running(word in _JOINTS for word in words)

@@ -60,6 +60,7 @@ MARKS = [
     ("A node seen on the prior CT measures 2.3 cm.", [(M, "2.3 cm")]),
     # none of them a lesion's size
     ("has grown by 6 mm", []),
+    ("duct displaced by 3 cm mass", [(M, "3 cm")]),
     ("5 mm midline shift", []),
     ("retraction of 6 cm", []),
     ("IMG2816 US ABDOMEN", []),

@@ -68,3 +68,20 @@ def test_a_short_form_of_the_report_counts_in_later_sentences(pipeline):
     found, counts = passages_of("The left adrenal gland (LAG) is thick. LAG 9 mm.")
     (passage,) = match_labels(found, pipeline, counts)
     assert [(m.term, m.rule) for m in passage.mentions] == [("left adrenal gland", "abbreviation")]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("TECHNIQUE: Axial images, 3 mm.", []),
+        ("TECHNIQUE: Portal venous phase. 2.5 mm.", []),
+        ("TECH: CT. 80 mL contrast and 3 mm cuts.", []),
+        ("TECHNIQUE: Axial, 3 mm.\r\n\r\nA 3 cm mass is seen.", ["3 cm"]),
+        ("TECHNIQUE: CT with contrast.\nThere is a 3 cm mass.", ["3 cm"]),
+        ("TECHNIQUE: CT. FINDINGS: 3 mm nodule.", ["3 mm"]),
+    ],
+)
+def test_lengths_of_the_technique_are_no_bookmarks(text, expected):
+    report = Report(report_id="R", patient_id="P", text=text)
+    passages = find_passages([report], BookmarkConfig(), Counter())
+    assert [text[b.start : b.end] for p in passages for b in p.bookmarks] == expected

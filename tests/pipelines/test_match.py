@@ -69,7 +69,7 @@ def test_relations_keeps_what_is_given(tmp_path):
         ('{"id": 1, "text": "a", "bookmarks": [{}]}', "line 2: bookmarks need id"),
         (
             '{"id": 1, "text": "a", "mentions": [{"term": "x", "start": 0, "end": 9}]}',
-            "outside of the text",
+            "mark no word of the text",
         ),
     ],
 )
@@ -79,3 +79,15 @@ def test_a_faulty_line_is_named_and_nothing_written(line, said, tmp_path):
     with pytest.raises(InputError, match=said):
         predict_file(source, tmp_path / "out.jsonl", relations="rules")
     assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_bookmarks_may_overlap(tmp_path):
+    prior = {"id": "P", "start": 2, "end": 6, "kind": "prior"}
+    marks = [prior, {**prior, "id": "B1", "kind": "measurement"}]
+    record = {"id": "x", "text": "A 3 cm liver mass", "bookmarks": marks}
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text(json.dumps(record) + "\n", encoding="utf-8")
+    assert predict_file(source, target) == 1
+    pairs = json.loads(target.read_text(encoding="utf-8"))["pairs"]
+    assert pairs
+    assert {pair["bookmark"] for pair in pairs} == {"B1"}
