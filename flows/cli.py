@@ -224,25 +224,41 @@ def train(corpora: tuple[Path, ...], out: Path, model: str, seed: int, epochs: i
 @relations.command()
 @click.argument("gold", metavar="GOLD...", nargs=-1, required=True, type=EXISTING)
 @click.option("--relations", "model", default="cnn", show_default=True, metavar="MODEL")
+@click.option(
+    "--compare", default="rules", show_default=True, metavar="MODEL",
+    help="The model that it is compared with.",
+)  # fmt: skip
+@click.option(
+    "--end-to-end", is_flag=True,
+    help="Also find bookmarks and mentions in the text, and say where pairs are lost.",
+)  # fmt: skip
+@click.option(
+    "--page", type=FILE, metavar="FILE.html",
+    help="Also write a page with the worst errors. It quotes the sentences of GOLD.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print the scores as one JSON object.")
 @reports_input_errors
-def evaluate(gold: tuple[Path, ...], model: str, as_json: bool) -> None:
+def evaluate(
+    gold: tuple[Path, ...],
+    model: str,
+    compare: str,
+    end_to_end: bool,
+    page: Path | None,
+    as_json: bool,
+) -> None:
     """Score a model on annotated sentences, with their own bookmarks and mentions.
 
-    Example: lesionary relations evaluate gold.jsonl --relations rules
+    Example: lesionary relations evaluate gold.jsonl --end-to-end --page errors.html
     """
-    from pipelines.relations import evaluate_relations
+    from pipelines.evaluation import evaluate_relations
+    from pipelines.summary import score_summary
 
-    scores = evaluate_relations(gold, relations=model)
-    if as_json:
-        click.echo(json.dumps(scores))
-        return
-    low, high = scores["macro_f1_95"]
-    click.echo(f"{scores['pairs']:,} pairs of {scores['sentences']:,} sentences, model {model}")
-    click.echo(f"macro-F1 {scores['macro_f1']:.3f} (95 % {low:.3f} to {high:.3f})")
-    for name in ("relevant", "uncertain", "irrelevant", "relevant_or_uncertain"):
-        s = scores[name]
-        click.echo(f"{name:22} P {s['precision']:.3f}  R {s['recall']:.3f}  F1 {s['f1']:.3f}")
+    scores = evaluate_relations(
+        gold, relations=model, compare=compare, end_to_end=end_to_end, page=page
+    )
+    click.echo(json.dumps(scores) if as_json else score_summary(scores))
+    if page:
+        _speaker(quiet=as_json)(f"Wrote {page}, which quotes the sentences.")
 
 
 @main.group()

@@ -30,12 +30,8 @@ def write_page(folder: Path, manifest: Manifest, ontology: Ontology) -> Path:
     for batch in manifest.batches:
         labels.update(batch.labels)
     rows = list(islice(_rows(folder, manifest), MAX_ROWS))
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    page = environment.get_template("overview.html").render(
+    page = render(
+        "overview.html",
         folder=folder.name,
         counts=manifest.counts,
         splits={split: sum(b.rows[split] for b in manifest.batches) for split in SPLITS},
@@ -51,6 +47,16 @@ def write_page(folder: Path, manifest: Manifest, ontology: Ontology) -> Path:
     path = folder / "overview.html"
     replace_file(path, page)
     return path
+
+
+def render(template: str, **values: object) -> str:
+    """Fill one of our templates; what is filled in is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template(template).render(**values)
 
 
 def _rows(folder: Path, manifest: Manifest) -> Iterator[dict[str, Any]]:

@@ -1,59 +1,21 @@
-"""Train and score relation models on annotated sentences."""
+"""Train relation models on annotated sentences."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
 
-from nlp.components import load_pipeline
 from nlp.errors import InputError
-from nlp.records import RELATIONS, Passage
-from nlp.relations import load_model
-from nlp.relations.corpus import CORPUS_FOLDER, read_corpus
-from nlp.relations.metrics import binary_scores, bootstrap, macro_f1, scores
+from nlp.records import RELATIONS
+from nlp.relations.corpus import CORPUS_FOLDER, read_corpora
 from nlp.store import replace_file
+from pipelines.evaluation import score_passages
 
 HELD_OUT: Final = tuple(sorted(CORPUS_FOLDER.glob("validation*.txt")))
-
-
-def evaluate_relations(gold: Iterable[Path], *, relations: str = "cnn") -> dict[str, Any]:
-    """Score a model on annotated sentences, given their bookmarks and mentions.
-
-    Returns:
-        `pairs`, `sentences`, `accuracy`, `macro_f1`, its 95 % bootstrap interval over sentences,
-        precision, recall and F1 of each relation and of relevant or uncertain together.
-
-    Raises:
-        InputError: If a file can't be read or holds no pair.
-    """
-    return score_passages(read_corpora(gold), relations)
-
-
-def score_passages(passages: Sequence[Passage], relations: str) -> dict[str, Any]:
-    """See `evaluate_relations`."""
-    model = load_model(relations)
-    sentences = [
-        ([RELATIONS.index(r.relation) for r in passage.relations], rows.argmax(axis=1).tolist())
-        for passage, rows in zip(passages, model.predict(passages), strict=True)
-        if passage.relations
-    ]
-    golds = [g for gold, _ in sentences for g in gold]
-    predicted = [p for _, guesses in sentences for p in guesses]
-    if not golds:
-        raise InputError("The annotated sentences hold no pair of a bookmark and a mention.")
-    return {
-        "pairs": len(golds),
-        "sentences": len(sentences),
-        "accuracy": sum(g == p for g, p in zip(golds, predicted, strict=True)) / len(golds),
-        "macro_f1": macro_f1(golds, predicted),
-        "macro_f1_95": bootstrap(sentences),
-        **scores(golds, predicted),
-        "relevant_or_uncertain": binary_scores(golds, predicted),
-    }
 
 
 def train_relations(
@@ -115,20 +77,6 @@ def train_relations(
         out / "README.md", _card(result, model.network.config.calibration_temperature, corpora)
     )
     return result
-
-
-def read_corpora(paths: Iterable[Path], *, without: Collection[Path] = ()) -> list[Passage]:
-    """Read annotated sentences from files and folders."""
-    pipeline = load_pipeline()
-    files = [
-        file
-        for path in paths
-        for file in (sorted(path.glob("*")) if path.is_dir() else [path])
-        if file.suffix in (".txt", ".jsonl") and file not in without
-    ]
-    if not files:
-        raise InputError("There is no corpus: give .txt or .jsonl files, or folders of them.")
-    return [passage for file in files for passage in read_corpus(file, pipeline)]
 
 
 def _card(result: dict[str, Any], temperature: float, corpora: Sequence[Path]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -37,6 +37,26 @@ _ITEM: Final = re.compile(
     r"\{(?:(?P<bookmark>\d+|p):(?P<marked>[^{}]+)"
     r"|(?P<mention>[^{}|=]+)(?:=(?P<term>[^{}|]+))?\|(?P<codes>[^{}]*))\}"
 )
+
+
+def read_corpora(paths: Iterable[Path], *, without: Collection[Path] = ()) -> list[Passage]:
+    """Read annotated sentences from files and folders.
+
+    Raises:
+        InputError: If there is no corpus, or one can't be read.
+    """
+    from nlp.components import load_pipeline
+
+    pipeline = load_pipeline()
+    files = [
+        file
+        for path in paths
+        for file in (sorted(path.glob("*")) if path.is_dir() else [path])
+        if file.suffix in (".txt", ".jsonl") and file not in without
+    ]
+    if not files:
+        raise InputError("There is no corpus: give .txt or .jsonl files, or folders of them.")
+    return [passage for file in files for passage in read_corpus(file, pipeline)]
 
 
 def read_corpus(path: Path, pipeline: Language) -> Iterator[Passage]:

@@ -121,6 +121,28 @@ def test_evaluate_as_json(tmp_path):
     assert json.loads(done.stdout)["macro_f1"] == pytest.approx(2 / 3)
 
 
+def test_evaluate_in_full(tmp_path):
+    corpus, page = tmp_path / "corpus.txt", tmp_path / "errors.html"
+    corpus.write_text("{1:2 cm} {mass|1} near the {liver|1}.\n", encoding="utf-8")
+    args = ("relations", "evaluate", corpus, "--relations", "rules", "--compare", "cnn")
+    done = lesionary(*args, "--end-to-end", "--page", page)
+    assert done.exit_code == 0, done.output
+    for said in (
+        "2 pairs of 1 sentences, model rules",
+        "expected calibration error",
+        "cnn: macro-F1",
+        "gold / decided",
+        "bookmarks 3+                     0           -           -",
+        "1 of 2 gold pairs right",
+        f"Wrote {page}",
+    ):
+        assert said in done.output
+    assert "near the" not in done.output
+    shown = json.loads(lesionary(*args, "--end-to-end", "--page", page, "--json").stdout)
+    assert shown["end_to_end"]["relevant"]["missed"]["relation"] == 1
+    assert shown["compared_with"]["model"] == "cnn"
+
+
 def test_the_ontology_commands(write_reports):
     assert "mediastinum" in lesionary("ontology", "show", "subcarinal node").output
     assert "The table is sound." in lesionary("ontology", "check").output

@@ -2,9 +2,9 @@ import json
 
 import pytest
 
-from nlp.errors import InputError
 from nlp.relations import load_model
-from pipelines.relations import evaluate_relations, train_relations
+from pipelines.evaluation import evaluate_relations
+from pipelines.relations import train_relations
 
 LINES = """
 {1:9 mm} {nodule|1} in the {lingula|1}.
@@ -36,14 +36,6 @@ def test_training_writes_a_model_with_its_figures(corpus, tmp_path):
     assert load_model(str(tmp_path / "model")).digest.startswith("cnn-")
 
 
-def test_scores_count_every_pair(corpus):
-    scores = evaluate_relations([corpus], relations="rules")
-    assert (scores["sentences"], scores["pairs"]) == (4, 8)
-    assert scores["irrelevant"]["recall"] == 1.0
-    low, high = scores["macro_f1_95"]
-    assert low <= scores["macro_f1"] <= high
-
-
 def test_the_shipped_model_is_the_one_its_card_describes():
     """Trained again from the shipped sentences, it would score what metrics.json says."""
     from nlp.relations.cnn import SHIPPED
@@ -55,16 +47,3 @@ def test_the_shipped_model_is_the_one_its_card_describes():
         written["macro_f1"], abs=0.005
     )  # another CPU may turn a close pair
     assert scores["pairs"] == written["pairs"]
-
-
-@pytest.mark.parametrize("name", ["nowhere", "corpus.txt"])
-def test_no_model_no_scores(corpus, name):
-    with pytest.raises(InputError, match="There is no relation model"):
-        evaluate_relations([corpus], relations=name)
-
-
-def test_a_corpus_without_pairs_is_refused(tmp_path):
-    path = tmp_path / "corpus.txt"
-    path.write_text("Seen at {1:9 mm}.\n", encoding="utf-8")
-    with pytest.raises(InputError, match="no pair"):
-        evaluate_relations([path], relations="rules")
