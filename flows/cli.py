@@ -21,6 +21,11 @@ EXISTING = click.Path(exists=True, path_type=Path)
 FILE = click.Path(path_type=Path, dir_okay=False)
 IN_FILE = click.Path(exists=True, path_type=Path, dir_okay=False)
 FOLDER = click.Path(path_type=Path, file_okay=False)
+PRECISION = click.option(
+    "--precision", type=click.FloatRange(0, 1),
+    help="Call a pair relevant only where the model was sure enough to reach this precision on its "
+    "validation sentences; the others become uncertain.",
+)  # fmt: skip
 LEMMATIZERS = click.Choice(["auto", "wordnet", "lemminflect", "none"])
 
 
@@ -61,6 +66,7 @@ def main() -> None:
     "--relations", default="cnn", show_default=True, metavar="MODEL",
     help="Relation model: cnn, rules, or a trained model's folder.",
 )  # fmt: skip
+@PRECISION
 @click.option("--ontology", type=IN_FILE, help="Another label table.")
 @click.option("--lesions", type=IN_FILE, help="CSV with the image place of each lesion_id.")
 @click.option("--splits", type=IN_FILE, help="CSV with patient_id and split. Default: by hash.")
@@ -178,42 +184,70 @@ def match(source: Path, target: Path, ontology: Path | None, lemmatizer: Any) ->
 
 @main.group()
 def relations() -> None:
-    """Which label belongs to which bookmark: predict, train, evaluate."""
+    """Which label belongs to which bookmark: predict, check, train, evaluate."""
 
 
 @relations.command()
 @click.argument("source", metavar="IN.jsonl", type=IN_FILE)
 @click.argument("target", metavar="OUT.jsonl", type=FILE)
 @click.option("--relations", "model", default="cnn", show_default=True, metavar="MODEL")
+@PRECISION
 @reports_input_errors
-def predict(source: Path, target: Path, model: str) -> None:
+def predict(source: Path, target: Path, model: str, precision: float | None) -> None:
     """Decide every bookmark and mention of each line's sentence.
 
     Example: lesionary relations predict sentences.jsonl relations.jsonl
     """
     from pipelines.match import predict_file
 
-    count = predict_file(source, target, relations=model)
+    count = predict_file(source, target, relations=model, precision=precision)
     click.echo(f"Decided the relations of {count:,} sentences. Wrote {target}.")
 
 
 @relations.command()
 @click.argument("corpora", metavar="[CORPUS]...", nargs=-1, type=EXISTING)
 @click.option("--out", required=True, type=FOLDER, help="The model's folder.")
-@click.option("--model", default="cnn", show_default=True, type=click.Choice(["cnn"]))
+@click.option(
+    "--model", default="cnn", show_default=True,
+    type=click.Choice(["cnn", "cnn-attention", "transformer"]), help="What to train.",
+)  # fmt: skip
+@click.option("--encoder", type=EXISTING, help="A folder of transformers, for --model transformer.")
+@click.option(
+    "--sentence-embedding", metavar="tfidf|PATH",
+    help="Instead of the mean of learned words: tfidf, a folder of sentence-transformers, or a "
+    "sent2vec file.",
+)  # fmt: skip
+@click.option(
+    "--weight", default=1.0, show_default=True, type=click.FloatRange(0, min_open=True),
+    help="How much a pair of CORPUS counts, against 1 for one that ships.",
+)  # fmt: skip
+@click.option("--without-shipped", is_flag=True, help="Train on CORPUS alone.")
+@click.option(
+    "--validation", multiple=True, type=EXISTING,
+    help="Sentences that choose the epoch and the temperature. Default: those that ship.",
+)  # fmt: skip
 @click.option("--seed", default=0, show_default=True)
 @click.option("--epochs", default=None, type=click.IntRange(1), help="Passes over the corpus.")
 @reports_input_errors
-def train(corpora: tuple[Path, ...], out: Path, model: str, seed: int, epochs: int | None) -> None:
-    """Train a relation model on annotated sentences; without CORPUS, on those that ship.
+def train(
+    corpora: tuple[Path, ...],
+    out: Path,
+    without_shipped: bool,
+    validation: tuple[Path, ...],
+    **options: Any,
+) -> None:
+    """Train a relation model on the annotated sentences that ship, and on those of CORPUS.
 
     A corpus is a file, or a folder of files, in the project's markup (.txt) or as JSON Lines.
 
-    Example: lesionary relations train corrections.jsonl --out models/relations
+    Example: lesionary relations train corrections.jsonl --weight 3 --out models/relations
     """
-    from pipelines.relations import train_relations
+    from pipelines.relations import TrainRelationsConfig, train_relations
 
-    metrics = train_relations(corpora, out, seed=seed, epochs=epochs, say=click.echo)
+    if validation:
+        options["validation"] = validation
+    config = TrainRelationsConfig(corpora=corpora, out=out, shipped=not without_shipped, **options)
+    metrics = train_relations(config, say=click.echo)
     click.echo(
         f"Macro-F1 {metrics['macro_f1']:.3f} on {metrics['pairs']:,} validation pairs "
         f"(rules: {metrics['rules_macro_f1']:.3f}). Wrote {out}."
@@ -259,6 +293,59 @@ def evaluate(
     click.echo(json.dumps(scores) if as_json else score_summary(scores))
     if page:
         _speaker(quiet=as_json)(f"Wrote {page}, which quotes the sentences.")
+
+
+@relations.command("check")
+@click.argument("corpora", metavar="[CORPUS]...", nargs=-1, type=EXISTING)
+@click.option(
+    "--against", multiple=True, type=EXISTING, metavar="FILE",
+    help="A text that no sentence may repeat or paraphrase: .jsonl or .txt. Repeatable.",
+)  # fmt: skip
+@click.option("--verbose", is_flag=True, help="List the term words that nobody marked.")
+@click.option("--json", "as_json", is_flag=True, help="Print everything as one JSON object.")
+@reports_input_errors
+def check_annotations(
+    corpora: tuple[Path, ...], against: tuple[Path, ...], verbose: bool, as_json: bool
+) -> None:
+    """Check annotated sentences; without CORPUS, those that ship.
+
+    Example: lesionary relations check mine.txt --against reports.jsonl
+    """
+    from pipelines.corpus import check_corpora
+
+    checked = check_corpora(corpora, against)
+    if as_json:
+        click.echo(json.dumps(checked))
+    else:
+        _tell_checked(checked, verbose=verbose)
+    if faults := checked["faults"]:
+        count = "One fault" if len(faults) == 1 else f"{len(faults):,} faults"
+        raise click.ClickException(f"{count} in the corpus; correct the lines and check again.")
+    if not as_json:
+        click.echo("The corpus is sound. Next: lesionary relations train CORPUS --out MODEL")
+
+
+def _tell_checked(checked: dict[str, Any], *, verbose: bool) -> None:
+    for fault in checked["faults"]:
+        click.echo(f"{fault['file']}, line {fault['line']}: {fault['problem']}")
+    if verbose:
+        for u in checked["unmarked"]:
+            click.echo(f"{u['file']}, line {u['line']}: unmarked '{u['words']}' ({u['term']})")
+    for key in ("sentences", "words", "bookmarks", "mentions", "pairs"):
+        click.echo(f"{key:28} {checked[key]:,}")
+    for key, share in checked["shares"].items():
+        click.echo(f"{key:28} {share:.1%}")
+    click.echo(f"{'with several bookmarks':28} {checked['share_with_several_bookmarks']:.1%}")
+    click.echo(f"{'term words unmarked':28} {len(checked['unmarked']):,} (--verbose lists them)")
+    never, few = checked["labels_never"], checked["labels_few"]
+    click.echo(f"{'labels that never occur':28} {len(never)} {', '.join(never)}")
+    shown = ", ".join(f"{name} {count}" for name, count in few.items())
+    click.echo(f"{'labels less than ten times':28} {len(few)} {shown}")
+    for n in checked["nearest"]:
+        click.echo(
+            f"{'nearest':28} {n['similarity']:.2f}, {n['rare_runs']} rare runs: {n['file']}, "
+            f"line {n['line']} - {n['other_file']}, line {n['other_line']}"
+        )
 
 
 @main.group()

@@ -46,15 +46,18 @@ def match_file(
     return len(lines)
 
 
-def predict_file(source: Path, target: Path, *, relations: str = "cnn") -> int:
+def predict_file(
+    source: Path, target: Path, *, relations: str = "cnn", precision: float | None = None
+) -> int:
     """Write the relation of every bookmark and mention of each line; return the number of lines.
 
-    Bookmarks and mentions that a line does not give are found.
+    Bookmarks and mentions that a line does not give are found. For `relations` and `precision` see
+    `nlp.relations.load_model`.
 
     Raises:
         InputError: If a line has no `id` and `text`, or marks places outside of its text.
     """
-    model = load_model(relations)
+    model = load_model(relations, precision=precision)
     records = list(read_lines(source))
     passages = (_passage(record, source, line) for line, record in records)
     lines = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import shutil
 from collections import Counter
@@ -69,6 +70,7 @@ class MineConfig:
     encoding: str = "utf-8"
     ontology: Path | None = None
     relations: str = "cnn"
+    precision: float | None = None
     lemmatizer: LemmatizerName = "auto"
     lesions: Path | None = None
     splits: Path | None = None
@@ -318,7 +320,10 @@ class Tools:
     def pipeline(self) -> Language:
         """The spaCy pipeline; NLTK and WordNet take seconds to load, so only when needed."""
         path = str(self.ontology_path) if self.ontology_path else None
-        return load_pipeline(ontology=path, lemmatizer=self.lemmatizer)
+        pipeline = load_pipeline(ontology=path, lemmatizer=self.lemmatizer)
+        gc.collect()
+        gc.freeze()  # or the collector walks through models and vocabularies all the time
+        return pipeline
 
     @cached_property
     def recipe(self) -> dict[str, str]:
@@ -339,6 +344,7 @@ def load_tools(config: MineConfig) -> Tools:
     return _load_tools(
         config.ontology,
         config.relations,
+        config.precision,
         config.lemmatizer,
         config.lesions,
         config.splits,
@@ -350,6 +356,7 @@ def load_tools(config: MineConfig) -> Tools:
 def _load_tools(
     ontology: Path | None,
     relations: str,
+    precision: float | None,
     lemmatizer: LemmatizerName,
     lesions: Path | None,
     splits: Path | None,
@@ -359,7 +366,7 @@ def _load_tools(
     may_hold_bookmarks("", bookmarks)  # a broken pattern is found here, before any work
     return Tools(
         ontology=Ontology.from_csv(ontology),
-        model=load_model(relations),
+        model=load_model(relations, precision=precision),
         bookmarks=bookmarks,
         places=read_lesion_table(lesions) if lesions else {},
         splits=read_split_table(splits) if splits else {},

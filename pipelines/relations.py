@@ -3,112 +3,134 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
-from importlib.metadata import version
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from nlp.errors import InputError
-from nlp.records import RELATIONS
+from nlp.ontology import Ontology
+from nlp.relations import model_module
 from nlp.relations.corpus import CORPUS_FOLDER, read_corpora
 from nlp.store import replace_file
 from pipelines.evaluation import score_passages
+from pipelines.relation_card import write_card
+
+if TYPE_CHECKING:
+    from nlp.relations.training import Example
 
 HELD_OUT: Final = tuple(sorted(CORPUS_FOLDER.glob("validation*.txt")))
 
 
-def train_relations(
-    corpora: Sequence[Path],
-    out: Path,
-    *,
-    seed: int = 0,
-    epochs: int | None = None,
-    say: Callable[[str], None] = print,
-) -> dict[str, Any]:
-    """Train the CNN and write its folder: weights, configuration, metrics, card.
+@dataclass(frozen=True, kw_only=True)
+class TrainRelationsConfig:
+    """What to train, and on which annotated sentences.
 
-    The shipped validation batches are never trained on; they choose the epoch and the temperature.
+    Attributes:
+        out: The model's folder.
+        corpora: Files or folders of annotated sentences, beside those that ship.
+        shipped: Whether to train on the sentences that ship.
+        weight: How much a pair of `corpora` counts, against 1 for a pair that ships.
+        validation: Sentences that choose the epoch, the temperature and the thresholds; none means
+            the shipped validation batches, which are never trained on.
+        model: One of `RELATION_MODELS` that learns.
+        encoder: A folder of `transformers`, for the model "transformer".
+        sentence_embedding: Nothing, "tfidf", or a path; see `nlp.relations.sentences`.
+        seed: Of weights, order and augmentation.
+        epochs: Instead of the model's own number.
+    """
+
+    out: Path
+    corpora: tuple[Path, ...] = ()
+    shipped: bool = True
+    weight: float = 1.0
+    validation: tuple[Path, ...] = HELD_OUT
+    model: str = "cnn"
+    encoder: Path | None = None
+    sentence_embedding: str | None = None
+    seed: int = 0
+    epochs: int | None = None
+
+
+def train_relations(
+    config: TrainRelationsConfig, *, say: Callable[[str], None] = print
+) -> dict[str, Any]:
+    """Train a relation model and write its folder: weights, configuration, figures, card.
 
     Args:
-        corpora: Files or folders; none means the sentences that ship.
-        out: The model's folder.
-        seed: Of weights, order and augmentation.
-        epochs: Instead of the default number.
+        config: See there.
         say: Takes a line on each epoch.
 
-    Raises:
-        InputError: If a corpus can't be read.
-    """
-    from nlp.ontology import Ontology
-    from nlp.relations import training
-    from nlp.relations.cnn import CnnModel
+    Returns:
+        The scores on the validation sentences, as `evaluate_relations` gives them, and `curve`.
 
-    passages = read_corpora(corpora or [CORPUS_FOLDER], without=HELD_OUT)
-    validation = read_corpora(HELD_OUT)
+    Raises:
+        InputError: If a corpus, encoder or embedding can't be read, or the model does not learn.
+    """
+    import torch
+
+    from nlp.relations import training
+
+    module = model_module(config.model)
+    if not hasattr(module, "create"):
+        raise InputError(f"The relation model '{config.model}' does not learn.")
     ontology = Ontology.from_csv()
-    config = training.TrainConfig(seed=seed)
-    config = replace(config, epochs=epochs or config.epochs)
-    examples = training.make_examples(passages, ontology)
+    validation = read_corpora(config.validation)
     checks = training.make_examples(validation, ontology)
+    examples = _training_examples(config, ontology)
+    how = training.TrainConfig(**getattr(module, "TRAINING", {}), seed=config.seed)
+    how = replace(how, epochs=config.epochs or how.epochs)
     say(f"Training on {len(examples):,} sentences, validating on {len(checks):,}.")
-    best, curve, weights = -1.0, [], {}
-    model: CnnModel | None = None
-    for model, figures in training.train(examples, checks, ontology, config):
-        curve.append(figures)
-        say(
-            f"epoch {figures['epoch'] + 1:3.0f}  loss {figures['loss']:.3f}  "
-            f"validation macro-F1 {figures['validation_macro_f1']:.3f}"
-        )
-        if figures["validation_macro_f1"] > best:
-            best = figures["validation_macro_f1"]
-            weights = {k: v.clone() for k, v in model.network.state_dict().items()}
-    if model is None:
-        raise InputError("Nothing was trained: give at least one epoch.")
-    model.network.load_state_dict(weights)
-    model.network.config.calibration_temperature = training.fit_temperature(model, checks)
-    model.save(out)
-    result = score_passages(validation, str(out))
+    torch.manual_seed(config.seed)
+    network = module.create(
+        [e.encoded for e in examples],
+        encoder=config.encoder,
+        sentence_embedding=config.sentence_embedding,
+    )
+    curve = training.train(network, examples, checks, ontology, how, lambda f: say(_line(f)))
+    config.out.mkdir(parents=True, exist_ok=True)
+    network.save(config.out)
+    result = score_passages(validation, str(config.out))
     result["rules_macro_f1"] = score_passages(validation, "rules")["macro_f1"]
     result["training_sentences"] = len(examples)
-    result["config"] = asdict(config)
-    replace_file(out / "metrics.json", json.dumps({**result, "curve": curve}, indent=1) + "\n")
-    replace_file(
-        out / "README.md", _card(result, model.network.config.calibration_temperature, corpora)
-    )
+    result["config"] = {**asdict(how), **_plain(config)}
+    result["curve"] = curve
+    replace_file(config.out / "metrics.json", json.dumps(result, indent=1) + "\n")
+    write_card(config.out, result, network.config.calibration_temperature, config)
     return result
 
 
-def _card(result: dict[str, Any], temperature: float, corpora: Sequence[Path]) -> str:
-    """The model card."""
-    rows = "\n".join(
-        f"| {name} | {s['precision']:.3f} | {s['recall']:.3f} | {s['f1']:.3f} |"
-        for name in (*RELATIONS, "relevant_or_uncertain")
-        for s in [result[name]]
+def _training_examples(config: TrainRelationsConfig, ontology: Ontology) -> list[Example]:
+    """The sentences to learn from; those of the user's corpora carry their weight."""
+    from nlp.relations.training import make_examples
+
+    held_out = {*HELD_OUT, *config.validation}
+    examples = []
+    if config.shipped:
+        examples += make_examples(read_corpora([CORPUS_FOLDER], without=held_out), ontology)
+    if config.corpora:
+        passages = read_corpora(config.corpora, without=held_out)
+        examples += make_examples(passages, ontology, weight=config.weight)
+    if not examples:
+        raise InputError("There is nothing to train on: give a corpus, or keep what ships.")
+    return examples
+
+
+def _line(figures: dict[str, float]) -> str:
+    return (
+        f"epoch {figures['epoch']:3}  loss {figures['loss']:.3f}  validation "
+        f"loss {figures['validation_loss']:.3f}, macro-F1 {figures['validation_macro_f1']:.3f}"
     )
-    low, high = result["macro_f1_95"]
-    trained_on = ", ".join(p.name for p in corpora) or "the sentences that ship with lesionary"
-    return f"""---
-library_name: lesionary
-tags: [radiology, relation-extraction]
----
 
-# Relation classifier: which label belongs to which bookmark
 
-A convolutional network after Yan et al. 2019 (LesaNet), section 3.2: relevant, uncertain or
-irrelevant for every label mention and bookmark of a report's sentence. Made by lesionary
-{version("lesionary")} with `lesionary relations train`, seed {result["config"]["seed"]}.
-
-**Trained on** {trained_on}: {result["training_sentences"]:,} sentences. Those that ship were
-written and annotated for the project by a language model, and no radiologist has read them; no
-patient's report is among them. Expect errors on the manner of your own house, and correct them.
-
-**Scores** on the {result["sentences"]:,} validation sentences ({result["pairs"]:,} pairs), which
-were written for the project too and chose the epoch and the temperature ({temperature:.2f}), so
-they flatter: macro-F1 {result["macro_f1"]:.3f} (95 % {low:.3f} to {high:.3f}); the rules reach
-{result["rules_macro_f1"]:.3f}.
-
-| | precision | recall | F1 |
-| --- | ---: | ---: | ---: |
-{rows}
-"""
+def _plain(config: TrainRelationsConfig) -> dict[str, Any]:
+    """The configuration for the model's folder: names of files, since paths may tell too much."""
+    named = {"corpora": [p.name for p in config.corpora]}
+    named["validation"] = [p.name for p in config.validation]
+    return {
+        "model": config.model,
+        "shipped": config.shipped,
+        "weight": config.weight,
+        "sentence_embedding": config.sentence_embedding,
+        **named,
+    }

@@ -48,15 +48,30 @@ def read_corpora(paths: Iterable[Path], *, without: Collection[Path] = ()) -> li
     from nlp.components import load_pipeline
 
     pipeline = load_pipeline()
-    files = [
-        file
+    left_out = {file.resolve() for path in without for file in corpus_files([path])}
+    files = [file for file in corpus_files(paths) if file.resolve() not in left_out]
+    return [passage for file in files for passage in read_corpus(file, pipeline)]
+
+
+def corpus_files(paths: Iterable[Path]) -> list[Path]:
+    """The corpora among files and in folders, none twice.
+
+    Raises:
+        InputError: If there is none.
+    """
+    paths = list(paths)
+    files = {
+        file.resolve(): file
         for path in paths
         for file in (sorted(path.glob("*")) if path.is_dir() else [path])
-        if file.suffix in (".txt", ".jsonl") and file not in without
-    ]
+        if file.suffix in (".txt", ".jsonl")
+    }
     if not files:
-        raise InputError("There is no corpus: give .txt or .jsonl files, or folders of them.")
-    return [passage for file in files for passage in read_corpus(file, pipeline)]
+        raise InputError(
+            f"There is no corpus in {', '.join(map(str, paths))}: give .txt or .jsonl files, or "
+            "folders of them."
+        )
+    return list(files.values())
 
 
 def read_corpus(path: Path, pipeline: Language) -> Iterator[Passage]:
@@ -69,17 +84,32 @@ def read_corpus(path: Path, pipeline: Language) -> Iterator[Passage]:
     Raises:
         InputError: Naming the file and line of the first fault.
     """
+    parse = parse_markup if path.suffix == ".txt" else parse_record
+    for number, line in corpus_lines(path):
+        try:
+            yield parse(line, pipeline)
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path}, line {number}: {error}.") from error
+
+
+def corpus_lines(path: Path) -> Iterator[tuple[int, str]]:
+    """The lines of a corpus that hold a sentence, each with its number.
+
+    Raises:
+        InputError: If the file can't be read.
+    """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"Can't read the corpus {path}: {error}.") from error
-    parse = parse_markup if path.suffix == ".txt" else parse_record
     for number, line in enumerate(lines, start=1):
         if line.strip() and not line.startswith("#"):
-            try:
-                yield parse(line, pipeline)
-            except (ValueError, KeyError, TypeError) as error:
-                raise InputError(f"{path}, line {number}: {error}.") from error
+            yield number, line
+
+
+def is_validation(path: Path) -> bool:
+    """Whether a batch is for validation: its name begins so."""
+    return path.name.startswith("validation")
 
 
 def parse_markup(line: str, pipeline: Language) -> Passage:
@@ -111,6 +141,16 @@ def parse_markup(line: str, pipeline: Language) -> Passage:
     if unknown := {name for code in codes for name in code} - names:
         raise ValueError(f"a mention names bookmark {sorted(unknown)[0][1:]}, which is not there")
     return _passage(text, bookmarks, mentions, codes, pipeline)
+
+
+def plain_text(line: str) -> str:
+    """A line of markup without its marks.
+
+    Example:
+        >>> plain_text("A {1:14 mm} {clot=thrombus|1?}.")
+        'A 14 mm clot.'
+    """
+    return _ITEM.sub(lambda item: item["marked"] or item["mention"], line)
 
 
 def parse_record(line: str, pipeline: Language) -> Passage:
@@ -226,9 +266,14 @@ def _term_of(words: str, pipeline: Language) -> str:
 
 def _read_codes(codes: str) -> dict[str, RelationName]:
     read: dict[str, RelationName] = {}
+    if not codes.split():
+        raise ValueError("a mention has no code; write - if it is irrelevant to every bookmark")
     for code in codes.split():
         if not re.fullmatch(r"-|\d+\??", code):
             raise ValueError(f"'{code}' is no code; write 1, 1? or -")
+        name = f"B{code.rstrip('?')}"
+        if name in read:
+            raise ValueError(f"a mention names bookmark {name[1:]} twice; write one code for it")
         if code != "-":
-            read[f"B{code.rstrip('?')}"] = "uncertain" if code.endswith("?") else "relevant"
+            read[name] = "uncertain" if code.endswith("?") else "relevant"
     return read

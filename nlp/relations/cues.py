@@ -58,7 +58,8 @@ CUES: Final[dict[str, tuple[str, ...]]] = {
         "posterior of", "lateral of", "medial of", "in front of", "overlying", "overlies",
         "underlying", "displacement of", "compression of", "effacement of", "mass effect on",
         "attached to", "opposite", "outside", "to the right of", "to the left of",
-        "up to the level of", "reaching", "bordering",
+        "up to the level of", "reaching", "bordering", "mm from", "cm from", "mm above", "cm above",
+        "mm below", "cm below", "in the vicinity of", "touch",
     ),
     "likeness": (
         "isodense to", "isodense with", "similar to", "compared to", "compared with",
@@ -161,15 +162,16 @@ def cue_kinds(words: Sequence[str]) -> list[str]:
     """
     lower = [word.lower() for word in words]
     kinds = [""] * len(words)
-    place = 0
-    while place < len(words):
-        size = 1
-        for cue, kind in _cues_by_first_word().get(lower[place], ()):
+    cues = _cues_by_first_word()
+    reached = 0
+    for place in [place for place, word in enumerate(lower) if word in cues]:
+        if place < reached:
+            continue
+        for cue, kind in cues[lower[place]]:
             if lower[place : place + len(cue)] == cue:
-                size = len(cue)
-                kinds[place : place + size] = [kind] * size
+                reached = place + len(cue)
+                kinds[place:reached] = [kind] * len(cue)
                 break
-        place += size
     return kinds
 
 

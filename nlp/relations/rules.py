@@ -32,7 +32,8 @@ def load(folder: Path | None) -> RuleModel:
 class RuleModel:
     """See the module."""
 
-    digest = "rules-2"
+    digest = "rules-3"
+    relevant_at_least = 0.0
 
     def predict(self, passages: Sequence[Passage]) -> list[Probabilities]:
         """Probabilities of every pair of each passage."""

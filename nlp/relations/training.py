@@ -1,23 +1,35 @@
-"""Train the convolutional relation classifier on annotated sentences."""
+"""Train a relation network on annotated sentences, with the Trainer of `transformers`."""
 
 from __future__ import annotations
 
 import random
-from collections import Counter
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Final, cast
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from nlp.ontology import Ontology
 from nlp.records import RELATIONS, Passage
-from nlp.relations.cnn import CnnModel, RelationCnn, RelationCnnConfig, collate
 from nlp.relations.cues import CUES
-from nlp.relations.encoding import CURRENT, KINDS, NUMBER, PAD, UNKNOWN, Encoded, build, encode
+from nlp.relations.encoding import (
+    KINDS,
+    UNKNOWN,
+    Encoded,
+    Items,
+    build,
+    encode,
+)
+from nlp.relations.features import CURRENT
 from nlp.relations.metrics import macro_f1
+from nlp.relations.network import RelationNetwork, precision_curve
+
+_JOINTS: Final = (";", ",", "and", ".", "with", "while")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,81 +39,196 @@ class TrainConfig:
     epochs: int = 16
     batch_sentences: int = 32
     learning_rate: float = 2e-3
+    encoder_learning_rate: float = 1e-4
     weight_decay: float = 1e-3
     label_smoothing: float = 0.05
-    join_rate: float = 0.3
+    join_rate: float = 0.1
     drop_word_rate: float = 0.08
-    drop_cue_rate: float = 0.25
+    drop_cue_rate: float = 0.1
+    drop_term_rate: float = 0.4
     swap_kind_rate: float = 0.3
-    min_count: int = 2
     seed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """An encoded sentence and the relation of each of its pairs."""
+    """An encoded sentence, the relation of each of its pairs, and how much each pair counts."""
 
     encoded: Encoded
     targets: list[int]
+    weights: list[float]
 
 
-def make_examples(passages: Sequence[Passage], ontology: Ontology) -> list[Example]:
+def make_examples(
+    passages: Sequence[Passage], ontology: Ontology, *, weight: float = 1.0
+) -> list[Example]:
     """Encode annotated passages."""
     return [
-        Example(encode(p, ontology), [RELATIONS.index(r.relation) for r in p.relations])
+        Example(
+            encode(p, ontology),
+            [RELATIONS.index(r.relation) for r in p.relations],
+            [weight] * len(p.relations),
+        )
         for p in passages
         if p.relations
     ]
 
 
 def train(
+    network: RelationNetwork,
     training: Sequence[Example],
     validation: Sequence[Example],
     ontology: Ontology,
     config: TrainConfig,
-) -> Iterator[tuple[CnnModel, dict[str, float]]]:
-    """Train, and hand on the model after each epoch with its figures.
+    say: Callable[[dict[str, float]], None] = lambda figures: None,
+) -> list[dict[str, float]]:
+    """Train a network in place; it keeps the epoch with the best macro-F1 on the validation.
 
-    The model handed on is the same object each time; keep the weights of the epoch you want.
+    Args:
+        network: Made with the seed of the configuration set.
+        training: The sentences to learn from, changed a little each time they are drawn.
+        validation: The sentences that choose the epoch and, in the end, the temperature.
+        ontology: The label table.
+        config: See there.
+        say: Takes the figures of each epoch.
+
+    Returns:
+        The figures of the epochs: `epoch`, `loss`, `validation_macro_f1`.
     """
-    torch.manual_seed(config.seed)
-    rng = random.Random(config.seed)
-    vocabulary = make_vocabulary(training, config.min_count)
-    model = CnnModel(RelationCnn(RelationCnnConfig(vocabulary=vocabulary)), ontology)
-    optimizer = torch.optim.AdamW(
-        model.network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = _RelationTrainer(
+            model=network,
+            args=TrainingArguments(
+                output_dir=folder,
+                num_train_epochs=config.epochs,
+                per_device_train_batch_size=config.batch_sentences,
+                lr_scheduler_type="cosine",
+                warmup_steps=0.3,
+                max_grad_norm=1.0,
+                seed=config.seed,
+                save_strategy="no",
+                logging_strategy="no",
+                report_to="none",
+                disable_tqdm=True,
+                remove_unused_columns=False,
+                dataloader_pin_memory=False,
+            ),
+            train_dataset=training,
+            data_collator=_Collator(network, training, ontology, config),
+            optimizers=(_optimizer(network, config), None),
+        )
+        trainer.class_weights = class_weights(training)
+        trainer.label_smoothing = config.label_smoothing
+        best = _BestEpoch(trainer, validation, say)
+        trainer.add_callback(best)
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
+    network.load_state_dict(best.weights)
+    network.cpu()
+    network.train(False)
+    logits, targets = predict_logits(network, validation)
+    temperature = fit_temperature(logits, targets)
+    relevant = RELATIONS.index("relevant")
+    network.config.calibration_temperature = temperature
+    network.config.precision_curve = precision_curve(
+        (logits / temperature).softmax(dim=1)[:, relevant].tolist(), (targets == relevant).tolist()
     )
-    steps = config.epochs * (len(training) // config.batch_sentences + 1)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, config.learning_rate, steps)
-    weights = class_weights(training)
-    for epoch in range(config.epochs):
-        model.network.train()
-        losses = []
-        for batch in _batches(training, config, rng):
-            loss = _loss(model, batch, weights, config.label_smoothing)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(model.network.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            losses.append(loss.item())
-        model.network.train(False)
-        logits, targets = predict_logits(model, validation)
-        figures = {
-            "epoch": float(epoch),
-            "loss": float(np.mean(losses)),
-            "validation_macro_f1": macro_f1(targets.tolist(), logits.argmax(dim=1).tolist()),
+    return best.curve
+
+
+class _RelationTrainer(Trainer):
+    """Cross-entropy in which rare relations and the sentences of some corpora count more."""
+
+    class_weights: Tensor
+    label_smoothing: float
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.losses: list[float] = []  # of the steps since someone took them
+
+    def compute_loss(
+        self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        targets, weights = inputs.pop("labels"), inputs.pop("weights")
+        logits = model(**inputs)
+        of_class = self.class_weights.to(logits.device)
+        losses = F.cross_entropy(
+            logits, targets, of_class, label_smoothing=self.label_smoothing, reduction="none"
+        )
+        loss = (weights * losses).sum() / (weights * of_class[targets]).sum()
+        self.losses.append(loss.item())
+        return (loss, logits) if return_outputs else loss
+
+
+class _Collator:
+    """Draw a batch: change its sentences a little, and pad them."""
+
+    def __init__(
+        self,
+        network: RelationNetwork,
+        examples: Sequence[Example],
+        ontology: Ontology,
+        config: TrainConfig,
+    ) -> None:
+        self.network, self.examples = network, examples
+        self.ontology, self.config = ontology, config
+        self.rng = random.Random(config.seed)
+
+    def __call__(self, batch: Sequence[Example]) -> dict[str, Tensor]:
+        drawn = [
+            augment(e, self.rng.choice(self.examples), self.config, self.ontology, self.rng)
+            for e in batch
+        ]
+        return {
+            **self.network.collate([e.encoded for e in drawn]),
+            "labels": torch.tensor([t for e in drawn for t in e.targets]),
+            "weights": torch.tensor([w for e in drawn for w in e.weights]),
         }
-        yield model, figures
 
 
-def make_vocabulary(examples: Sequence[Example], min_count: int) -> list[str]:
-    """Words seen often enough; the words that stand for kinds always."""
-    counts = Counter(word for e in examples for word in e.encoded.words)
-    blinded = (f"<{kind}>" for kind in KINDS if kind not in ("word", *CUES))
-    special = [PAD, UNKNOWN, NUMBER, *blinded]
-    words = sorted(w for w, n in counts.items() if n >= min_count and w not in special)
-    return special + words
+class _BestEpoch(TrainerCallback):
+    """Score each epoch on the validation sentences, and keep the weights of the best."""
+
+    def __init__(
+        self,
+        trainer: _RelationTrainer,
+        validation: Sequence[Example],
+        say: Callable[[dict[str, float]], None],
+    ) -> None:
+        self.trainer, self.validation, self.say = trainer, validation, say
+        self.curve: list[dict[str, float]] = []
+        self.weights: dict[str, Tensor] = {}
+
+    def on_epoch_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        network = cast(RelationNetwork, self.trainer.model)
+        network.train(False)
+        logits, targets = predict_logits(network, self.validation)
+        score = macro_f1(targets.tolist(), logits.argmax(dim=1).tolist())
+        if score > max((f["validation_macro_f1"] for f in self.curve), default=-1.0):
+            self.weights = {k: v.clone() for k, v in network.state_dict().items()}
+        network.train()
+        figures = {
+            "epoch": len(self.curve) + 1,
+            "loss": float(np.mean(self.trainer.losses)),
+            "validation_loss": float(F.cross_entropy(logits, targets)),
+            "validation_macro_f1": score,
+        }
+        self.trainer.losses.clear()
+        self.curve.append(figures)
+        self.say(figures)
+
+
+def _optimizer(network: RelationNetwork, config: TrainConfig) -> torch.optim.Optimizer:
+    """AdamW; a pretrained encoder learns slower than what stands on it."""
+    new: list[nn.Parameter] = []
+    pretrained: list[nn.Parameter] = []
+    for name, parameter in network.named_parameters():
+        (pretrained if name.startswith("encoder.") else new).append(parameter)
+    groups = [
+        {"params": new, "lr": config.learning_rate},
+        {"params": pretrained, "lr": config.encoder_learning_rate},
+    ]
+    return torch.optim.AdamW([g for g in groups if g["params"]], weight_decay=config.weight_decay)
 
 
 def class_weights(examples: Sequence[Example]) -> Tensor:
@@ -111,48 +238,36 @@ def class_weights(examples: Sequence[Example]) -> Tensor:
     return torch.tensor(weights / weights.mean(), dtype=torch.float32)
 
 
-def fit_temperature(model: CnnModel, validation: Sequence[Example]) -> float:
-    """The temperature with the least log loss on the validation sentences (Guo et al. 2017)."""
-    logits, targets = predict_logits(model, validation)
+def fit_temperature(logits: Tensor, targets: Tensor) -> float:
+    """The temperature with the least log loss (Guo et al. 2017, arXiv:1706.04599)."""
     grid = torch.linspace(0.5, 4.0, 71)
     losses = torch.stack([F.cross_entropy(logits / t, targets) for t in grid])
     return float(grid[losses.argmin()])
 
 
 @torch.inference_mode()
-def predict_logits(model: CnnModel, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
-    """Logits and targets of all pairs of some examples."""
-    inputs = collate([e.encoded for e in examples], model.vocabulary)
-    targets = torch.tensor([t for e in examples for t in e.targets], dtype=torch.long)
-    return model.network(**inputs), targets
+def predict_logits(network: RelationNetwork, examples: Sequence[Example]) -> tuple[Tensor, Tensor]:
+    """Logits and targets of all pairs of some examples, on the CPU."""
+    logits = []
+    for start in range(0, len(examples), 64):
+        inputs = network.collate([e.encoded for e in examples[start : start + 64]])
+        logits.append(network(**{k: v.to(network.device) for k, v in inputs.items()}).cpu())
+    return torch.cat(logits), torch.tensor([t for e in examples for t in e.targets])
 
 
-def _loss(model: CnnModel, batch: Sequence[Example], weights: Tensor, smoothing: float) -> Tensor:
-    logits = model.network(**collate([e.encoded for e in batch], model.vocabulary))
-    targets = torch.tensor([t for e in batch for t in e.targets], dtype=torch.long)
-    return F.cross_entropy(logits, targets, weight=weights, label_smoothing=smoothing)
-
-
-def _batches(
-    examples: Sequence[Example], config: TrainConfig, rng: random.Random
-) -> Iterator[list[Example]]:
-    """All examples in random order, each changed a little."""
-    order = rng.sample(range(len(examples)), len(examples))
-    for start in range(0, len(order), config.batch_sentences):
-        batch = [examples[i] for i in order[start : start + config.batch_sentences]]
-        yield [augment(e, rng.choice(examples), config, rng) for e in batch]
-
-
-def augment(example: Example, other: Example, config: TrainConfig, rng: random.Random) -> Example:
+def augment(
+    example: Example, other: Example, config: TrainConfig, ontology: Ontology, rng: random.Random
+) -> Example:
     """Change a sentence without changing its answers.
 
-    Another sentence may follow or precede it, so that what is said there is irrelevant here;
-    words become unknown; a hyperlink becomes a size, a size a slice.
+    Another sentence may follow or precede it, so that what is said there is irrelevant here; words
+    and labels become unknown; a hyperlink becomes a size, a size a slice.
     """
-    if rng.random() < config.join_rate and len(example.encoded.words) < 40:
+    if rng.random() < config.join_rate and len(example.encoded.items.words) < 40:
         pair = (example, other) if rng.random() < 0.5 else (other, example)
-        example = join(*pair, rng.choice((";", ",", "and", ".")))
-    words, kinds = list(example.encoded.words), list(example.encoded.kinds)
+        example = join(*pair, rng.choice(_JOINTS), ontology)
+    items = example.encoded.items
+    words, kinds, terms = list(items.words), list(items.kinds), list(items.terms)
     for i, kind in enumerate(kinds):
         rate = config.drop_cue_rate if KINDS[kind] in CUES else config.drop_word_rate
         if (KINDS[kind] == "word" or KINDS[kind] in CUES) and rng.random() < rate:
@@ -160,30 +275,37 @@ def augment(example: Example, other: Example, config: TrainConfig, rng: random.R
         elif KINDS[kind] in CURRENT and rng.random() < config.swap_kind_rate:
             kinds[i] = KINDS.index(rng.choice(CURRENT))
             words[i] = f"<{KINDS[kinds[i]]}>"
-    return Example(replace(example.encoded, words=words, kinds=kinds), example.targets)
+        elif terms[i] and rng.random() < config.drop_term_rate:
+            terms[i] = ""
+    changed = replace(example.encoded, items=replace(items, words=words, kinds=kinds, terms=terms))
+    return Example(changed, example.targets, example.weights)
 
 
-def join(first: Example, second: Example, by: str) -> Example:
+def join(first: Example, second: Example, by: str, ontology: Ontology) -> Example:
     """Two sentences as one: each keeps its answers, and neither speaks of the other's bookmarks."""
     a, b = first.encoded, second.encoded
-    shift = len(a.words) + 1
+    front = a.items.at(range(len(a.items.words) - (a.items.words[-1] == ".")))
+    shift = len(front.words) + 1
     moved = [(bookmark + shift, mention + shift) for bookmark, mention in b.pairs]
-    across = [(x, y) for x in sorted(_bookmarks(a.pairs)) for y in sorted(_mentions(moved))]
-    across += [(x, y) for x in sorted(_bookmarks(moved)) for y in sorted(_mentions(a.pairs))]
-    irrelevant = RELATIONS.index("irrelevant")
+    across = [(x, y) for x in _bookmarks(a.pairs) for y in _mentions(moved)]
+    across += [(x, y) for x in _bookmarks(moved) for y in _mentions(a.pairs)]
+    joint = Items([by], [by], [KINDS.index("word")], [""])
+    least = min(*first.weights, *second.weights)
     return Example(
         build(
-            words=[*a.words, by, *b.words],
-            kinds=[*a.kinds, KINDS.index("word"), *b.kinds],
-            pairs=[*a.pairs, *moved, *across],
+            front + joint + b.items,
+            [*a.pairs, *moved, *across],
+            a.sentences + b.sentences,
+            ontology,
         ),
-        [*first.targets, *second.targets, *[irrelevant] * len(across)],
+        [*first.targets, *second.targets, *[RELATIONS.index("irrelevant")] * len(across)],
+        [*first.weights, *second.weights, *[least] * len(across)],
     )
 
 
-def _bookmarks(pairs: Sequence[tuple[int, int]]) -> set[int]:
-    return {bookmark for bookmark, _ in pairs}
+def _bookmarks(pairs: Sequence[tuple[int, int]]) -> list[int]:
+    return sorted({bookmark for bookmark, _ in pairs})
 
 
-def _mentions(pairs: Sequence[tuple[int, int]]) -> set[int]:
-    return {mention for _, mention in pairs}
+def _mentions(pairs: Sequence[tuple[int, int]]) -> list[int]:
+    return sorted({mention for _, mention in pairs})

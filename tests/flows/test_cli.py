@@ -91,6 +91,7 @@ def test_strict_turns_rejected_records_into_exit_1(tmp_path, write_reports):
         (["ontology", "show", "qwertz"], 1, "no term or synonym 'qwertz'"),
         (["ontology", "check", "{file}"], 1, "no column"),
         (["relations", "evaluate", "{file}", "--relations", "rules"], 1, "no corpus"),
+        (["relations", "check", "{file}"], 1, "no corpus"),
         (["relations", "train", "{file}", "--out", "{tmp}/m"], 1, "no corpus"),
     ],
 )
@@ -141,6 +142,28 @@ def test_evaluate_in_full(tmp_path):
     shown = json.loads(lesionary(*args, "--end-to-end", "--page", page, "--json").stdout)
     assert shown["end_to_end"]["relevant"]["missed"]["relation"] == 1
     assert shown["compared_with"]["model"] == "cnn"
+
+
+def test_a_faulty_corpus_is_named_and_exits_with_1(tmp_path):
+    corpus, other = tmp_path / "corpus.txt", tmp_path / "other.jsonl"
+    corpus.write_text("{1:2 cm} {mass|1} of the {liver|2}.\n", encoding="utf-8")
+    done = lesionary("relations", "check", corpus)
+    assert done.exit_code == 1
+    assert f"{corpus}, line 1: a mention names bookmark 2" in done.output
+    assert "Error: One fault" in done.output
+
+    corpus.write_text("{1:2 cm} {mass|1} of the liver, probably unrelated.\n", encoding="utf-8")
+    done = lesionary("relations", "check", corpus, "--verbose")
+    assert done.exit_code == 0
+    assert "unmarked 'liver' (liver)" in done.output
+    assert "The corpus is sound." in done.output
+
+    text = "3 cm mass of the LIVER, probably unrelated."
+    other.write_text(json.dumps({"text": text}) + "\n", encoding="utf-8")
+    done = lesionary("relations", "check", corpus, "--against", other, "--json")
+    assert done.exit_code == 1
+    (fault,) = json.loads(done.stdout)["faults"]
+    assert f"{other}, line 1" in fault["problem"]
 
 
 def test_the_ontology_commands(write_reports):

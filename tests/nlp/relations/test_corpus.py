@@ -3,7 +3,7 @@ import json
 import pytest
 
 from nlp.errors import InputError
-from nlp.relations.corpus import CORPUS_FOLDER, parse_markup, read_corpus, to_record
+from nlp.relations.corpus import parse_markup, read_corpus, to_record
 
 LINE = "{1:14 mm} {nodule|1} and {clot=thrombus|1?} near the {stent|-}, previously {p:4 mm}."
 
@@ -43,21 +43,3 @@ def test_json_lines_and_markup_are_the_same(pipeline, tmp_path):
     assert [(m.term, m.start, m.end) for m in again.mentions] == [
         (m.term, m.start, m.end) for m in passage.mentions
     ]
-
-
-@pytest.mark.parametrize("path", sorted(CORPUS_FOLDER.glob("*.txt")), ids=lambda p: p.stem)
-def test_the_shipped_sentences_are_sound(path, pipeline):
-    passages = list(read_corpus(path, pipeline))
-    assert len(passages) >= 30
-    for passage in passages:
-        assert passage.current, passage.report.text
-        assert len(passage.relations) == len(passage.current) * len(passage.mentions)
-
-
-def test_no_shipped_sentence_occurs_twice(pipeline):
-    texts = [
-        " ".join(passage.report.text.lower().split())
-        for path in CORPUS_FOLDER.glob("*.txt")
-        for passage in read_corpus(path, pipeline)
-    ]
-    assert len(texts) == len(set(texts))
