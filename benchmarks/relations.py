@@ -1,17 +1,17 @@
 """What each part of the relation classifier is worth: train variants, score them on a gold file.
 
-    python benchmarks/relations.py GOLD... [--variants NAME...] [--seeds 0 1] [--out FILE.csv]
+    python benchmarks/relations.py [GOLD...] [--variants NAME...] [--seeds 0 1] [--out FILE.csv]
 
-Each variant is trained on the shipped sentences once for each seed and scored on GOLD, annotated
-sentences that no variant was trained or chosen on. A table in Markdown goes to the output, mean
-over the seeds. Results are added to --out as they come, and a variant that is there already is not
-trained again. "ensemble" is the mean of the probabilities of the "cnn" of all seeds.
+Each variant is trained on the shipped sentences once for each seed, and scored on the shipped
+validation batches, which choose its epoch, and on GOLD, annotated sentences that it was neither
+trained nor chosen on. Tables in Markdown go to the output, means over the seeds. Results are added
+to --out as they come, and what is there already is not trained again. "ensemble" is the mean of the
+probabilities of the "cnn" of all seeds.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,7 +23,7 @@ import torch
 
 from nlp.ontology import Ontology
 from nlp.records import RELATIONS, Passage
-from nlp.relations import Probabilities, load_model, model_module
+from nlp.relations import Probabilities, RelationModel, load_model, model_module
 from nlp.relations.corpus import CORPUS_FOLDER, read_corpora
 from nlp.relations.metrics import binary_scores, expected_calibration_error, macro_f1, scores
 from nlp.relations.network import NetworkModel
@@ -61,7 +61,7 @@ VARIANTS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("gold", nargs="+", type=Path)
+    parser.add_argument("gold", nargs="*", type=Path)
     parser.add_argument("--variants", nargs="+", default=["rules", *VARIANTS, "ensemble"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
     parser.add_argument("--encoder", type=Path, help="Adds a transformer on this folder.")
@@ -77,10 +77,11 @@ def main() -> None:
         variants["encoder as sentence embedding"] = Variant(settings=settings)
     names = [*options.variants, *(name for name in variants if name not in VARIANTS)]
     done = pd.read_csv(options.out) if options.out.is_file() else pd.DataFrame()
-    for row in _run(names, variants, options.seeds, options.gold, done):
-        done = pd.concat([done, pd.DataFrame([row])])
+    for rows in _run(names, variants, options.seeds, options.gold, done):
+        done = pd.concat([done, pd.DataFrame(rows)])
         done.to_csv(options.out, index=False)
-    print(_table(done, names))
+    for gold in done["gold"].unique():
+        print(f"\n{gold}\n\n{_table(done[done['gold'] == gold], names)}")
 
 
 def _run(
@@ -89,35 +90,42 @@ def _run(
     seeds: Sequence[int],
     gold: Sequence[Path],
     done: pd.DataFrame,
-) -> Iterator[dict[str, Any]]:
-    """Train and score what is not done yet."""
+) -> Iterator[list[dict[str, Any]]]:
+    """Train and score what is not done yet; one row for each gold file."""
     known = set(zip(done["variant"], done["seed"], strict=True)) if len(done) else set()
     ontology = Ontology.from_csv()
-    passages = [p for p in read_corpora(gold) if p.relations]
     shipped = make_examples(read_corpora([CORPUS_FOLDER], without=HELD_OUT), ontology)
-    checks = make_examples(read_corpora(HELD_OUT), ontology)
+    validation = read_corpora(HELD_OUT)
+    checks = make_examples(validation, ontology)
+    golds = {"validation": validation, **{path.name: read_corpora([path]) for path in gold}}
+    passages = {name: [p for p in gold if p.relations] for name, gold in golds.items()}
+
+    def scored(name: str, seed: int, predicted: dict[str, list[Probabilities]]) -> list[Any]:
+        about = {"variant": name, "seed": seed}
+        return [{**about, "gold": g, **_score(passages[g], rows)} for g, rows in predicted.items()]
+
+    def predict(model: RelationModel) -> dict[str, list[Probabilities]]:
+        return {name: model.predict(of_gold) for name, of_gold in passages.items()}
+
     if "rules" in names and ("rules", 0) not in known:
-        yield {
-            "variant": "rules",
-            "seed": 0,
-            **_score(passages, load_model("rules").predict(passages)),
-        }
-    predicted = []
+        yield scored("rules", 0, predict(load_model("rules")))
+    ensemble = []
     for seed in seeds:
         for name in (n for n in names if n in variants):
             if (name, seed) in known and not (name == "cnn" and "ensemble" in names):
                 continue
-            begun = time.perf_counter()
-            model = NetworkModel(_train(variants[name], seed, shipped, checks, ontology), ontology)
-            rows = model.predict(passages)
+            network = _train(variants[name], seed, shipped, checks, ontology)
+            predicted = predict(NetworkModel(network, ontology))
             if name == "cnn":
-                predicted.append(rows)
+                ensemble.append(predicted)
             if (name, seed) not in known:
-                minutes = (time.perf_counter() - begun) / 60
-                yield {"variant": name, "seed": seed, **_score(passages, rows), "minutes": minutes}
+                yield scored(name, seed, predicted)
     if "ensemble" in names and ("ensemble", len(seeds)) not in known:
-        mean = [np.mean(rows, axis=0) for rows in zip(*predicted, strict=True)]
-        yield {"variant": "ensemble", "seed": len(seeds), **_score(passages, mean)}
+        mean = {
+            gold: [np.mean(rows, axis=0) for rows in zip(*(p[gold] for p in ensemble), strict=True)]
+            for gold in passages
+        }
+        yield scored("ensemble", len(seeds), mean)
 
 
 def _train(
