@@ -364,6 +364,10 @@ def _load_tools(
 ) -> Tools:
     bookmarks = BookmarkConfig(hyperlinks=hyperlinks)
     may_hold_bookmarks("", bookmarks)  # a broken pattern is found here, before any work
+    if relations != "rules":
+        import torch
+
+        torch.set_num_threads(1)  # the arrays are small: on a busy machine threads only wait
     return Tools(
         ontology=Ontology.from_csv(ontology),
         model=load_model(relations, precision=precision),
