@@ -119,6 +119,8 @@ def decide(probabilities: Probabilities, relevant_at_least: float = 0.0) -> list
     """
     relevant, uncertain = RELATIONS.index("relevant"), RELATIONS.index("uncertain")
     places = probabilities.argmax(axis=1)
+    if not relevant_at_least:
+        return cast(list[int], places.tolist())
     unsure = (places == relevant) & (probabilities[:, relevant] < relevant_at_least)
     decided: list[int] = np.where(unsure, uncertain, places).tolist()
     return decided

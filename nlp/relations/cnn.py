@@ -283,5 +283,7 @@ class RelationCnn(RelationNetwork):
 
 
 def _padded(rows: list[list[int]]) -> Tensor:
-    length = max(map(len, rows))
-    return torch.tensor([row + [0] * (length - len(row)) for row in rows])
+    padded = np.zeros((len(rows), max(map(len, rows))), dtype=np.int64)
+    for row, values in zip(padded, rows, strict=True):
+        row[: len(values)] = values
+    return torch.from_numpy(padded)

@@ -61,28 +61,32 @@ def pair_features(
     excluding, akin = _relatives(terms, pairs, ontology)
     shapes = _shapes(names, sentences)
     features: list[tuple[int, ...]] = []
+    single = len(current) == 1
     for bookmark, mention in pairs:
         low, high = (bookmark, mention) if bookmark < mention else (mention, bookmark)
         kind = names[mention] if names[mention] in MENTIONS else "other"
         distance = high - low
         passed = _between(clauses, low, high)
-        left = current[bisect_left(current, mention) - 1] if current[0] < mention else None
-        right = current[bisect_right(current, mention)] if current[-1] > mention else None
-        nearest = min(
-            (
+        left = right = None
+        least = distance + 2 * passed
+        if not single:
+            left = current[bisect_left(current, mention) - 1] if current[0] < mention else None
+            right = current[bisect_right(current, mention)] if current[-1] > mention else None
+            least = min(
                 abs(c - mention) + 2 * _between(clauses, min(c, mention), max(c, mention))
                 for c in current
-                if c != bookmark
-            ),
-            default=distance + 2 * passed,
-        )
+            )
+        elif bookmark < mention:
+            left = bookmark
+        elif bookmark > mention:
+            right = bookmark
         features.append(
             (
                 0 if mention < bookmark else 1 if mention > bookmark else 2,
-                min(_between(current, low + 1, high), 2),
+                0 if single else min(_between(current, low + 1, high), 2),
                 min(passed, 5),
                 min(_between(alike[kind], low + 1, high), 3),
-                int(distance + 2 * passed <= nearest),
+                int(distance + 2 * passed <= least),
                 0 if bookmark == left else 1 if bookmark == right else 2,
                 int(left is not None and right is not None),
                 min(len(current) - 1, 3),
