@@ -262,6 +262,7 @@ def train(
     "--compare", default="rules", show_default=True, metavar="MODEL",
     help="The model that it is compared with.",
 )  # fmt: skip
+@PRECISION
 @click.option(
     "--end-to-end", is_flag=True,
     help="Also find bookmarks and mentions in the text, and say where pairs are lost.",
@@ -275,10 +276,9 @@ def train(
 def evaluate(
     gold: tuple[Path, ...],
     model: str,
-    compare: str,
-    end_to_end: bool,
     page: Path | None,
     as_json: bool,
+    **options: Any,
 ) -> None:
     """Score a model on annotated sentences, with their own bookmarks and mentions.
 
@@ -287,9 +287,7 @@ def evaluate(
     from pipelines.evaluation import evaluate_relations
     from pipelines.summary import score_summary
 
-    scores = evaluate_relations(
-        gold, relations=model, compare=compare, end_to_end=end_to_end, page=page
-    )
+    scores = evaluate_relations(gold, relations=model, page=page, **options)
     click.echo(json.dumps(scores) if as_json else score_summary(scores))
     if page:
         _speaker(quiet=as_json)(f"Wrote {page}, which quotes the sentences.")

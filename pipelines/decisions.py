@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from nlp.errors import InputError
 from nlp.records import RELATIONS, Passage
 from nlp.relations import Probabilities, RelationModel
+from nlp.relations import decide as decide_pairs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +38,7 @@ def decide(passages: Sequence[Passage], model: RelationModel) -> list[Decided]:
         Decided(
             passage=passage,
             gold=[RELATIONS.index(r.relation) for r in passage.relations],
-            predicted=rows.argmax(axis=1).tolist(),
+            predicted=decide_pairs(rows, model.relevant_at_least),
             probabilities=rows,
         )
         for passage, rows in zip(annotated, model.predict(annotated), strict=True)

@@ -39,6 +39,7 @@ def evaluate_relations(
     *,
     relations: str = "cnn",
     compare: str = "rules",
+    precision: float | None = None,
     end_to_end: bool = False,
     page: Path | None = None,
 ) -> dict[str, Any]:
@@ -48,6 +49,7 @@ def evaluate_relations(
         gold: Files or folders of annotated sentences.
         relations: The model.
         compare: The model that it is compared with.
+        precision: What the first model is asked for, see `nlp.relations.load_model`.
         end_to_end: Whether to score its decisions on the bookmarks and mentions that the project
             finds, too; see `pipelines.end_to_end`.
         page: An HTML page with the scores and the worst errors; it quotes the sentences.
@@ -63,7 +65,7 @@ def evaluate_relations(
         InputError: If a file can't be read or holds no pair.
     """
     passages = read_corpora(gold)
-    model, other = load_model(relations), load_model(compare)
+    model, other = load_model(relations, precision=precision), load_model(compare)
     decided = decide(passages, model)
     result = {
         "model": relations,
