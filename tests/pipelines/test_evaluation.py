@@ -35,6 +35,7 @@ class Answers:
     """A model that gives each pair of a passage the same probabilities."""
 
     digest = "answers"
+    relevant_at_least = 0.0
 
     def __init__(self, *row):
         self.row = row
@@ -43,6 +44,14 @@ class Answers:
         return [
             np.tile(np.float32(self.row), (len(p.current) * len(p.mentions), 1)) for p in passages
         ]
+
+
+def test_a_demanded_precision_makes_unsure_pairs_uncertain(corpus):
+    plain = evaluate_relations([corpus], relations="cnn")
+    asked = evaluate_relations([corpus], relations="cnn", precision=0.99)
+    called = [sum(row[0] for row in scores["confusion"]) for scores in (plain, asked)]
+    assert called[1] <= called[0]
+    assert [sum(row) for row in plain["confusion"]] == [sum(row) for row in asked["confusion"]]
 
 
 def test_scores_count_every_pair(corpus):
