@@ -287,10 +287,14 @@ def evaluate(
     from pipelines.evaluation import evaluate_relations
     from pipelines.summary import score_summary
 
+    say = _speaker(quiet=as_json)
+    say(f"Scoring {model} on {', '.join(map(str, gold))} ...")
     scores = evaluate_relations(gold, relations=model, page=page, **options)
     click.echo(json.dumps(scores) if as_json else score_summary(scores))
     if page:
-        _speaker(quiet=as_json)(f"Wrote {page}, which quotes the sentences.")
+        say(f"Wrote {page}, which quotes the sentences.")
+    else:
+        say("Next: --page errors.html shows the worst errors.")
 
 
 @relations.command("check")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -74,21 +75,22 @@ def train_relations(
     module = model_module(config.model)
     if not hasattr(module, "create"):
         raise InputError(f"The relation model '{config.model}' does not learn.")
+    say("Reading the annotated sentences ...")
     ontology = Ontology.from_csv()
     validation = read_corpora(config.validation)
     checks = training.make_examples(validation, ontology)
     examples = _training_examples(config, ontology)
     how = training.TrainConfig(**getattr(module, "TRAINING", {}), seed=config.seed)
     how = replace(how, epochs=config.epochs or how.epochs)
-    say(f"Training on {len(examples):,} sentences, validating on {len(checks):,}.")
+    say(f"Training {config.model} on {len(examples):,} sentences, validating on {len(checks):,}.")
     torch.manual_seed(config.seed)
     network = module.create(
         [e.encoded for e in examples],
         encoder=config.encoder,
         sentence_embedding=config.sentence_embedding,
     )
+    _make_folder(config.out)  # before minutes of training, not after
     curve = training.train(network, examples, checks, ontology, how, lambda f: say(_line(f)))
-    config.out.mkdir(parents=True, exist_ok=True)
     network.save(config.out)
     result = score_passages(validation, str(config.out))
     result["rules_macro_f1"] = score_passages(validation, "rules")["macro_f1"]
@@ -98,6 +100,17 @@ def train_relations(
     replace_file(config.out / "metrics.json", json.dumps(result, indent=1) + "\n")
     write_card(config.out, result, network.config.calibration_temperature, config)
     return result
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as error:
+        raise InputError(
+            f"Can't write into {path}: {error.strerror}. Give another --out."
+        ) from error
 
 
 def _training_examples(config: TrainRelationsConfig, ontology: Ontology) -> list[Example]:

@@ -36,6 +36,7 @@ from nlp.relations.network import (
 )
 from nlp.relations.sentences import CachedEmbedder, TfidfEmbedder, load_embedder
 
+TFIDF: Final = "tfidf"
 TERM: Final = "="  # before the name of a term in the vocabulary
 _MIN_TERM_COUNT: Final = 5
 SHIPPED: Final = Path(__file__).parent / "weights" / "cnn"
@@ -71,9 +72,10 @@ def new_cnn(
 ) -> RelationCnn:
     """See `create`."""
     embedder = None
-    if sentence_embedding == "tfidf":
+    if sentence_embedding == TFIDF:
         embedder = CachedEmbedder(TfidfEmbedder.fit([s for e in training for s in e.sentences]))
     elif sentence_embedding:
+        sentence_embedding = str(Path(sentence_embedding).resolve())  # found from any folder
         embedder = CachedEmbedder(load_embedder(Path(sentence_embedding)))
     network = kind(
         kind.config_class(
@@ -197,7 +199,7 @@ class RelationCnn(RelationNetwork):
         network = super().load(folder)
         if source := network.config.sentence_embedding:
             network.embedder = CachedEmbedder(
-                TfidfEmbedder.load(folder) if source == "tfidf" else load_embedder(Path(source))
+                TfidfEmbedder.load(folder) if source == TFIDF else load_embedder(Path(source))
             )
         return network
 
@@ -217,8 +219,9 @@ class RelationCnn(RelationNetwork):
             **list_pairs(encoded),
         }
         if self.embedder:
-            vectors = [self.embedder.embed(e.sentences).mean(axis=0) for e in encoded]
-            inputs["vectors"] = torch.from_numpy(np.stack(vectors))
+            vectors = self.embedder.embed([s for e in encoded for s in e.sentences])
+            parts = np.split(vectors, np.cumsum([len(e.sentences) for e in encoded])[:-1])
+            inputs["vectors"] = torch.from_numpy(np.stack([p.mean(axis=0) for p in parts]))
         return inputs
 
     def forward(

@@ -36,7 +36,7 @@ class PairHead(nn.Module):
 
     Shape:
         - found: (pairs, found), what the encoder says of each pair.
-        - features: (pairs, features), see `nlp.relations.encoding`.
+        - features: (pairs, features), rows of the feature table: `nlp.relations.features`.
         - pairs: (pairs, 2), the bookmark and the mention of each, by number.
         - output: (pairs, 3), logits in the order of `RELATIONS`.
     """
@@ -120,10 +120,12 @@ def load_network(network: type[RelationNetwork], folder: Path) -> NetworkModel:
     """Load a trained network as a relation model.
 
     Raises:
-        InputError: If the folder holds no such network.
+        InputError: If the folder holds no such network, or what it refers to is missing.
     """
     try:
         return NetworkModel(network.load(folder), Ontology.from_csv())
+    except InputError:  # of a sentence embedding elsewhere, which says more
+        raise
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise InputError(
             f"{folder} holds no relation model that can be read. Train one with "
@@ -137,7 +139,7 @@ def list_pairs(encoded: Sequence[Encoded]) -> dict[str, Tensor]:
     Returns:
         - bookmarks, mentions: (bookmarks, 2) and (mentions, 2), the sentence and item of each.
         - pairs: (pairs, 2), places in `bookmarks` and `mentions`.
-        - features: (pairs, features), see `nlp.relations.encoding`.
+        - features: (pairs, features), rows of the feature table: `nlp.relations.features`.
     """
     bookmarks: dict[tuple[int, int], int] = {}
     mentions: dict[tuple[int, int], int] = {}

@@ -55,8 +55,8 @@ class CachedEmbedder:
         if new:
             self._known.update(zip(new, self.embedder.embed(list(new.values())), strict=True))
         vectors = np.stack([self._known[key] for key in keys])
-        for key in list(self._known)[: max(len(self._known) - self.most, 0)]:
-            del self._known[key]
+        while len(self._known) > self.most:
+            del self._known[next(iter(self._known))]
         return vectors
 
 
@@ -79,7 +79,9 @@ class TfidfEmbedder:
         return cls(
             {word: int(i) for word, i in vectorizer.vocabulary_.items()},
             vectorizer.idf_.astype(np.float32),
-            np.ascontiguousarray(svd.components_, dtype=np.float32),  # safetensors ignores strides
+            np.ascontiguousarray(
+                svd.components_, dtype=np.float32
+            ),  # safetensors writes others wrong
         )
 
     @cached_property

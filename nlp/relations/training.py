@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import (
+    PrinterCallback,
+    ProgressCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
 
 from nlp.ontology import Ontology
 from nlp.records import RELATIONS, Passage
@@ -29,7 +36,7 @@ from nlp.relations.features import CURRENT
 from nlp.relations.metrics import macro_f1
 from nlp.relations.network import RelationNetwork, precision_curve
 
-_JOINTS: Final = (";", ",", "and", ".", "with", "while")
+_JOINED_BY: Final = (";", ",", "and", ".", "with", "while")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +100,7 @@ def train(
         say: Takes the figures of each epoch.
 
     Returns:
-        The figures of the epochs: `epoch`, `loss`, `validation_macro_f1`.
+        The figures of the epochs: `epoch`, `loss`, `validation_loss`, `validation_macro_f1`.
     """
     with tempfile.TemporaryDirectory() as folder:
         trainer = _RelationTrainer(
@@ -122,6 +129,8 @@ def train(
         best = _BestEpoch(trainer, validation, say)
         trainer.add_callback(best)
         trainer.remove_callback(PrinterCallback)
+        if sys.stderr.isatty():
+            trainer.add_callback(_Bar)
         trainer.train()
     network.load_state_dict(best.weights)
     network.cpu()
@@ -152,12 +161,33 @@ class _RelationTrainer(Trainer):
         targets, weights = inputs.pop("labels"), inputs.pop("weights")
         logits = model(**inputs)
         of_class = self.class_weights.to(logits.device)
-        losses = F.cross_entropy(
-            logits, targets, of_class, label_smoothing=self.label_smoothing, reduction="none"
-        )
-        loss = (weights * losses).sum() / (weights * of_class[targets]).sum()
+        loss = weighted_loss(logits, targets, weights, of_class, self.label_smoothing)
         self.losses.append(loss.item())
         return (loss, logits) if return_outputs else loss
+
+
+def weighted_loss(
+    logits: Tensor, targets: Tensor, weights: Tensor, class_weights: Tensor, smoothing: float = 0.0
+) -> Tensor:
+    """Cross-entropy as the mean over pairs that count differently.
+
+        L = sum_i w_i c_(y_i) CE_i / sum_i w_i c_(y_i)
+
+    Shape:
+        - logits: (pairs, 3); targets, weights w: (pairs,); class_weights c: (3,).
+        - output: ().
+    """
+    losses = F.cross_entropy(
+        logits, targets, class_weights, label_smoothing=smoothing, reduction="none"
+    )
+    return (weights * losses).sum() / (weights * class_weights[targets]).sum()
+
+
+class _Bar(ProgressCallback):
+    """A progress bar over the steps; the figures of the epochs are said elsewhere."""
+
+    def on_log(self, *args: Any, **rest: Any) -> None:
+        pass
 
 
 class _Collator:
@@ -261,11 +291,12 @@ def augment(
     """Change a sentence without changing its answers.
 
     Another sentence may follow or precede it, so that what is said there is irrelevant here; words
-    and labels become unknown; a hyperlink becomes a size, a size a slice.
+    and labels become unknown; a hyperlink becomes a size, a size a slice. What is written
+    (`Items.texts`), which only a pretrained encoder reads, stays but for the joining.
     """
     if rng.random() < config.join_rate and len(example.encoded.items.words) < 40:
         pair = (example, other) if rng.random() < 0.5 else (other, example)
-        example = join(*pair, rng.choice(_JOINTS), ontology)
+        example = join(*pair, rng.choice(_JOINED_BY), ontology)
     items = example.encoded.items
     words, kinds, terms = list(items.words), list(items.kinds), list(items.terms)
     for i, kind in enumerate(kinds):

@@ -32,6 +32,8 @@ _NAMES: Final = {
     "bodypart": "place", "measurement": "size", "hyperlink": "link", "prior": "prior",
     "other": "thing", "slice": "image",
 }  # fmt: skip
+# A pretrained encoder needs few passes, and small steps not to forget; fields of `TrainConfig`.
+TRAINING: Final = {"epochs": 5, "batch_sentences": 16, "learning_rate": 1e-3}
 
 
 def load(folder: Path) -> NetworkModel:
@@ -133,7 +135,7 @@ class RelationTransformer(RelationNetwork):
             [words for words, _ in marked],
             is_split_into_words=True,
             truncation=True,
-            max_length=self.config.max_tokens,
+            max_length=min(self.config.max_tokens, self.tokenizer.model_max_length),
             padding=True,
             return_tensors="pt",
         )

@@ -43,7 +43,7 @@ def test_training_writes_a_model_with_its_figures(corpus, tmp_path):
     assert "no radiologist" not in card
     assert "| irrelevant | " + " | ".join(map(str, metrics["confusion"][2])) + " |" in card
     assert (tmp_path / "model" / "learning_curve.png").stat().st_size > 1000
-    assert len(said) == 3
+    assert len(said) == 4
     assert load_model(str(tmp_path / "model")).digest.startswith("cnn-")
 
 
@@ -91,3 +91,11 @@ def test_what_cannot_be_trained_says_why(settings, message, tmp_path):
     with pytest.raises(InputError, match=message):
         train_relations(TrainRelationsConfig(out=tmp_path / "m", **settings))
     assert not (tmp_path / "m").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_training(corpus, tmp_path):
+    said = []
+    config = TrainRelationsConfig(corpora=(corpus,), shipped=False, out=corpus / "model")
+    with pytest.raises(InputError, match="Give another --out"):
+        train_relations(config, say=said.append)
+    assert not any(line.startswith("epoch") for line in said)

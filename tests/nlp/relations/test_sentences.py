@@ -1,3 +1,4 @@
+import shutil
 import sys
 
 import numpy as np
@@ -120,3 +121,13 @@ def test_a_network_keeps_its_sentence_embedding(source, passages, ontology, enco
         assert torch.equal(network(**inputs), again(**again.collate(encoded[:3])))
         inputs["vectors"] = inputs["vectors"] + 1
         assert not torch.equal(network(**inputs), again(**again.collate(encoded[:3])))
+
+
+def test_a_model_whose_embedding_has_gone_says_so(passages, ontology, encoder, tmp_path):
+    copy = tmp_path / "encoder"
+    shutil.copytree(encoder, copy)
+    network = create([encode(p, ontology) for p in passages], sentence_embedding=str(copy))
+    network.save(tmp_path)
+    shutil.rmtree(copy)
+    with pytest.raises(InputError, match="no sentence embedding"):
+        load(tmp_path)

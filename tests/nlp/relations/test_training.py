@@ -1,7 +1,7 @@
 """What holds for every relation model that learns."""
 
+import math
 import random
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -31,6 +31,7 @@ from nlp.relations.training import (
     make_examples,
     predict_logits,
     train,
+    weighted_loss,
 )
 
 LEARNING = [name for name in RELATION_MODELS if name != "rules"]
@@ -152,25 +153,32 @@ def test_rare_relations_weigh_more_but_not_all_the_way(passages, ontology):
     assert 1 < uncertain / relevant < 10
 
 
-def test_a_weight_is_worth_so_many_copies(passages, ontology):
-    """A corpus that counts three times pulls as if its sentences stood there three times."""
-    one, other = make_examples(passages[1:3], ontology)
-    thrice = make_examples(passages[1:2], ontology, weight=3.0)[0]
-    config = TrainConfig(epochs=1, batch_sentences=8, label_smoothing=0.0, **UNCHANGED)
+@given(st.integers(0, 99))
+def test_the_loss_is_a_mean_in_which_pairs_count_differently(seed):
+    rng = torch.Generator().manual_seed(seed)
+    logits = torch.randn(5, 3, generator=rng, dtype=torch.float64)
+    targets = torch.randint(0, 3, (5,), generator=rng)
+    weights = 0.1 + torch.rand(5, generator=rng, dtype=torch.float64)
+    of_class = 0.1 + torch.rand(3, generator=rng, dtype=torch.float64)
+    above = below = 0.0
+    for row, y, w in zip(logits.tolist(), targets.tolist(), weights.tolist(), strict=True):
+        share = math.exp(row[y]) / sum(map(math.exp, row))
+        above -= w * of_class[y].item() * math.log(share)
+        below += w * of_class[y].item()
+    loss = weighted_loss(logits, targets, weights, of_class)
+    assert loss.item() == pytest.approx(above / below, rel=1e-9)
 
-    def first_loss(examples):
-        torch.manual_seed(0)
-        network = model_module("cnn").create([one.encoded, other.encoded] * 2)
-        network.config.dropout = 0.0
-        for module in network.modules():
-            if isinstance(module, torch.nn.Dropout):
-                module.p = 0.0
-        return train(network, examples, examples, ontology, config)[0]["loss"]
 
-    # The same class weights in both, so that only the sentences' weights differ.
-    copies = first_loss([one, one, one, other])
-    weighted = first_loss([thrice, replace(other, weights=[1.0] * len(other.weights))])
-    assert weighted == pytest.approx(copies, rel=0.05)
+@given(st.integers(0, 99))
+def test_a_weight_is_worth_so_many_copies(seed):
+    rng = torch.Generator().manual_seed(seed)
+    logits = torch.randn(4, 3, generator=rng, dtype=torch.float64)
+    targets = torch.randint(0, 3, (4,), generator=rng)
+    copies = torch.tensor([3, 1, 1, 2])
+    even, of_class = torch.ones(7, dtype=torch.float64), torch.tensor([0.5, 2.0, 1.0]).double()
+    repeated = (t.repeat_interleave(copies, dim=0) for t in (logits, targets))
+    weighted = weighted_loss(logits, targets, copies.double(), of_class, smoothing=0.05)
+    assert torch.allclose(weighted, weighted_loss(*repeated, even, of_class, smoothing=0.05))
 
 
 def test_joined_sentences_say_nothing_of_each_other(passages, ontology):
