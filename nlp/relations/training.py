@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from tqdm import tqdm
 from transformers import (
     PrinterCallback,
-    ProgressCallback,
     Trainer,
     TrainerCallback,
     TrainingArguments,
@@ -129,8 +128,7 @@ def train(
         best = _BestEpoch(trainer, validation, say)
         trainer.add_callback(best)
         trainer.remove_callback(PrinterCallback)
-        if sys.stderr.isatty():
-            trainer.add_callback(_Bar)
+        trainer.add_callback(_Bar)
         trainer.train()
     network.load_state_dict(best.weights)
     network.cpu()
@@ -183,11 +181,17 @@ def weighted_loss(
     return (weights * losses).sum() / (weights * class_weights[targets]).sum()
 
 
-class _Bar(ProgressCallback):
-    """A progress bar over the steps; the figures of the epochs are said elsewhere."""
+class _Bar(TrainerCallback):
+    """A progress bar over the steps, where a person can see it."""
 
-    def on_log(self, *args: Any, **rest: Any) -> None:
-        pass
+    def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        self.bar = tqdm(total=state.max_steps, desc="Training", leave=False, disable=None)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        self.bar.update()
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
+        self.bar.close()
 
 
 class _Collator:
