@@ -27,10 +27,14 @@ from itertools import combinations
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from nlp.errors import InputError
 
 DEFAULT_TABLE: Final = Path(__file__).parent / "data" / "ontology.csv"
 SEPARATOR: Final = "|"
+EXCLUSIVE, ONE_BRANCH = 1, 2
 CLASSES: Final = ("bodypart", "type", "attribute", "none")
 PUBLISHED_COLUMNS: Final = {
     "term_parents": "parents",
@@ -139,6 +143,26 @@ class Ontology:
                         excluded[a].add(b)
                         excluded[b].add(a)
         return {name: frozenset(others) for name, others in excluded.items()}
+
+    @cached_property
+    def term_index(self) -> dict[str, int]:
+        """The place of each term in the table."""
+        return {name: i for i, name in enumerate(self.terms)}
+
+    @cached_property
+    def kinship(self) -> NDArray[np.int8]:
+        """What each two terms are to each other: `EXCLUSIVE`, `ONE_BRANCH`, or 0.
+
+        Shape: (terms + 1, terms + 1); the last row and column stand for what is no term.
+        """
+        places = self.term_index
+        matrix = np.zeros((len(places) + 1, len(places) + 1), dtype=np.int8)
+        for name, i in places.items():
+            branch = [i, *(places[above] for above in self.ancestors[name])]
+            matrix[i, branch] = matrix[branch, i] = ONE_BRANCH
+        for name, others in self.exclusions.items():
+            matrix[places[name], [places[other] for other in others]] = EXCLUSIVE
+        return matrix
 
     def same_branch(self, a: str, b: str) -> bool:
         """Whether the two are one term, or one lies above the other."""

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 from nlp.relations import MODEL_TYPE
 from nlp.relations.cues import CUES
-from nlp.relations.encoding import KINDS, NUMBER, PAD, UNKNOWN, Encoded, word_ids
-from nlp.relations.features import SCOPES
+from nlp.relations.encoding import NUMBER, PAD, UNKNOWN, Encoded, word_ids
+from nlp.relations.features import KINDS, SCOPES
 from nlp.relations.network import (
     NetworkModel,
     PairHead,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,14 +11,14 @@ from nlp.ontology import Ontology
 from nlp.records import Passage
 from nlp.relations import pairs_of
 from nlp.relations.cues import CUES, cue_kinds
-from nlp.relations.features import CURRENT, JOINTS, MENTIONS, SCOPES, pair_features
+from nlp.relations.features import CURRENT, JOINTS, KINDS, MENTIONS, SCOPES, Ints, pair_features
 
 PAD: Final = "<pad>"
 UNKNOWN: Final = "<unk>"
 NUMBER: Final = "<number>"
-KINDS: Final = ("word", *MENTIONS, *CURRENT, "prior", *CUES)
 _NUMBERS: Final = {name: number for number, name in enumerate(KINDS)}
 _MARKED: Final = frozenset(_NUMBERS[name] for name in (*MENTIONS, *CURRENT, "prior"))
+_FIRST_CUE: Final = KINDS.index(next(iter(CUES)))
 _SCOPE_NUMBERS: Final = {name: number for number, name in enumerate(SCOPES)}
 
 # Where the scope of a cue ends, for all cues and for each kind; lemmas of WordNet included.
@@ -76,18 +76,32 @@ class Encoded:
     not which label it is. A word of a cue ("likely", "adjacent to") keeps its word and has the
     cue's kind, so that a rare hedge is still known for one. `scopes` tell which cue reaches an
     item. `pairs` hold (bookmark item, mention item), `features` where the two stand to each other
-    and to the other bookmarks, see `nlp.relations.features`. `sentences` is what is written: one
-    sentence, or two that were joined.
+    and to the other bookmarks, see `nlp.relations.features`; (pairs, features). `sentences` is what
+    is written: one sentence, or two that were joined.
     """
 
     items: Items
     scopes: list[int]
     pairs: list[tuple[int, int]]
-    features: list[tuple[int, ...]]
+    features: Ints
     sentences: tuple[str, ...]
 
 
-def encode(passage: Passage, ontology: Ontology) -> Encoded:
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Items of a sentence and its pairs, before their features are known; see `Encoded`."""
+
+    items: Items
+    pairs: list[tuple[int, int]]
+    sentences: tuple[str, ...]
+
+
+def encode(passages: Sequence[Passage], ontology: Ontology) -> list[Encoded]:
+    """Passages as the networks read them; a mention or bookmark stands in place of its tokens."""
+    return complete([_draft(passage, ontology) for passage in passages], ontology)
+
+
+def _draft(passage: Passage, ontology: Ontology) -> Draft:
     """Put mentions and bookmarks in place of their tokens; the longest first where two overlap."""
     tokens = passage.tokens
     starts, ends = [t.start for t in tokens], [t.end for t in tokens]
@@ -117,22 +131,28 @@ def encode(passage: Passage, ontology: Ontology) -> Encoded:
 
     places = {b.id: place(b.start) for b in passage.bookmarks}
     named = [place(m.start) for m in passage.mentions]
-    return build(
+    return Draft(
         Items(words, texts, kinds, terms).at(kept),
         [(places[bookmark], named[mention]) for bookmark, mention in pairs_of(passage)],
         (passage.sentence.text,),
-        ontology,
     )
 
 
-def build(
-    items: Items, pairs: list[tuple[int, int]], sentences: tuple[str, ...], ontology: Ontology
-) -> Encoded:
-    """Add scopes and pair features to items."""
-    names = [KINDS[kind] for kind in items.kinds]
-    scopes = _scopes(items.words, names)
-    features = pair_features(items.words, names, items.terms, scopes, pairs, ontology)
-    return Encoded(items, [_SCOPE_NUMBERS[s] for s in scopes], pairs, features, sentences)
+def complete(drafts: Sequence[Draft], ontology: Ontology) -> list[Encoded]:
+    """Add scopes and pair features."""
+    scopes = [_scopes(d.items) for d in drafts]
+    features = pair_features(
+        [d.items.words for d in drafts],
+        [d.items.kinds for d in drafts],
+        [d.items.terms for d in drafts],
+        scopes,
+        [d.pairs for d in drafts],
+        ontology,
+    )
+    return [
+        Encoded(d.items, found, d.pairs, rows, d.sentences)
+        for d, found, rows in zip(drafts, scopes, features, strict=True)
+    ]
 
 
 def word_ids(words: list[str], vocabulary: Mapping[str, int]) -> list[int]:
@@ -141,20 +161,21 @@ def word_ids(words: list[str], vocabulary: Mapping[str, int]) -> list[int]:
     return [vocabulary.get(word, unknown) for word in words]
 
 
-def _scopes(words: list[str], names: list[str]) -> list[str]:
-    """The cue whose scope an item stands in; items before the first colon stand in the heading."""
-    scopes = ["none"] * len(words)
+def _scopes(items: Items) -> list[int]:
+    """The cue whose scope each item stands in; before the first colon it is the heading's."""
+    words = items.words
+    scopes = [_SCOPE_NUMBERS["none"]] * len(words)
     if ":" in words[:8]:
         colon = words.index(":")
-        scopes[:colon] = ["heading"] * colon
+        scopes[:colon] = [_SCOPE_NUMBERS["heading"]] * colon
     active = ""
-    for place, name in enumerate(names):
-        if name in CUES:
-            active = name
+    for place, kind in enumerate(items.kinds):
+        if kind >= _FIRST_CUE:
+            active = KINDS[kind]
         elif active and (words[place] in _SCOPE_ENDS[active] or _ends_list(words, place, active)):
             active = ""
         if active:
-            scopes[place] = active
+            scopes[place] = _SCOPE_NUMBERS[active]
     return scopes
 
 

@@ -21,7 +21,7 @@ from nlp.ontology import Ontology
 from nlp.records import RELATIONS, Passage
 from nlp.relations import MODEL_TYPE, Probabilities
 from nlp.relations.encoding import Encoded, encode
-from nlp.relations.features import FEATURES, rows_of
+from nlp.relations.features import FEATURES
 
 WEIGHTS: Final = "model.safetensors"
 _PAIRS_AT_A_TIME: Final = 192  # more would not fit into a core's cache
@@ -155,7 +155,7 @@ def list_pairs(encoded: Sequence[Encoded]) -> dict[str, Tensor]:
         "bookmarks": torch.tensor(list(bookmarks)),
         "mentions": torch.tensor(list(mentions)),
         "pairs": torch.tensor(pairs),
-        "features": torch.from_numpy(rows_of([row for e in encoded for row in e.features])),
+        "features": torch.from_numpy(np.concatenate([e.features for e in encoded])),
     }
 
 
@@ -196,7 +196,7 @@ class NetworkModel:
     @torch.inference_mode()
     def predict(self, passages: Sequence[Passage]) -> list[Probabilities]:
         """Probabilities of every pair of each passage; see `nlp.relations`."""
-        encoded = [encode(p, self.ontology) for p in passages]
+        encoded = encode(passages, self.ontology)
         temperature = self.network.config.calibration_temperature
         predicted = [_NO_PAIRS] * len(encoded)
         for group in _by_length(encoded):

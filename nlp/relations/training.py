@@ -24,14 +24,14 @@ from nlp.ontology import Ontology
 from nlp.records import RELATIONS, Passage
 from nlp.relations.cues import CUES
 from nlp.relations.encoding import (
-    KINDS,
     UNKNOWN,
+    Draft,
     Encoded,
     Items,
-    build,
+    complete,
     encode,
 )
-from nlp.relations.features import CURRENT
+from nlp.relations.features import CURRENT, KINDS
 from nlp.relations.metrics import macro_f1
 from nlp.relations.network import RelationNetwork, precision_curve
 
@@ -69,14 +69,14 @@ def make_examples(
     passages: Sequence[Passage], ontology: Ontology, *, weight: float = 1.0
 ) -> list[Example]:
     """Encode annotated passages."""
+    passages = [p for p in passages if p.relations]
     return [
         Example(
-            encode(p, ontology),
+            encoded,
             [RELATIONS.index(r.relation) for r in p.relations],
             [weight] * len(p.relations),
         )
-        for p in passages
-        if p.relations
+        for p, encoded in zip(passages, encode(passages, ontology), strict=True)
     ]
 
 
@@ -326,13 +326,9 @@ def join(first: Example, second: Example, by: str, ontology: Ontology) -> Exampl
     across += [(x, y) for x in _bookmarks(moved) for y in _mentions(a.pairs)]
     joint = Items([by], [by], [KINDS.index("word")], [""])
     least = min(*first.weights, *second.weights)
+    draft = Draft(front + joint + b.items, [*a.pairs, *moved, *across], a.sentences + b.sentences)
     return Example(
-        build(
-            front + joint + b.items,
-            [*a.pairs, *moved, *across],
-            a.sentences + b.sentences,
-            ontology,
-        ),
+        complete([draft], ontology)[0],
         [*first.targets, *second.targets, *[RELATIONS.index("irrelevant")] * len(across)],
         [*first.weights, *second.weights, *[least] * len(across)],
     )

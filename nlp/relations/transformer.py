@@ -17,8 +17,8 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer
 
 from nlp.errors import InputError
 from nlp.relations import MODEL_TYPE
-from nlp.relations.encoding import KINDS, Encoded, Items
-from nlp.relations.features import CURRENT, MENTIONS
+from nlp.relations.encoding import Encoded, Items
+from nlp.relations.features import CURRENT, KINDS, MENTIONS
 from nlp.relations.network import (
     NetworkModel,
     PairHead,

@@ -3,20 +3,20 @@ import torch
 
 from nlp.relations.cnn import create
 from nlp.relations.corpus import parse_markup
-from nlp.relations.encoding import KINDS, encode
-from nlp.relations.features import SCOPES
+from nlp.relations.encoding import encode
+from nlp.relations.features import KINDS, SCOPES
 from nlp.relations.network import NetworkModel
 
 
 @pytest.fixture
 def model(passages, ontology):
     torch.manual_seed(0)
-    return NetworkModel(create([encode(p, ontology) for p in passages] * 2), ontology)
+    return NetworkModel(create(encode(passages, ontology) * 2), ontology)
 
 
 def test_labels_and_bookmarks_are_blinded(passages, ontology):
     """What counts is how a sentence speaks of a label, not which label it is."""
-    encoded = encode(passages[1], ontology)
+    encoded = encode(passages[1:2], ontology)[0]
     assert encoded.items.words == ["no", "<attribute>", "of", "the", "<measurement>", "<type>", "."]
     assert [KINDS[k] for k in encoded.items.kinds][1] == "attribute"
     assert encoded.pairs == [(4, 1), (4, 5)]
@@ -25,7 +25,7 @@ def test_labels_and_bookmarks_are_blinded(passages, ontology):
 def test_the_network_is_what_its_formula_says(model, passages, ontology):
     """Filters split into parts, masks and groups change nothing: one pair at a time, in loops."""
     network, limit = model.network, model.network.config.max_distance
-    inputs = network.collate([encode(passages[0], ontology)])
+    inputs = network.collate(encode(passages[:1], ontology))
     with torch.no_grad():
         network.to_bookmark.weight.normal_()
         network.to_mention.weight.normal_()
@@ -36,7 +36,7 @@ def test_the_network_is_what_its_formula_says(model, passages, ontology):
         for layer in network.context:
             x = x + torch.relu(layer(x))
         response = torch.cat([c(x) for c in network.convolutions], 1)[0].T
-        pairs = encode(passages[0], ontology).pairs
+        pairs = encode(passages[:1], ontology)[0].pairs
         hidden = []
         for n, (bookmark, mention) in enumerate(pairs):
             seen = [
@@ -72,7 +72,7 @@ def test_the_network_is_what_its_formula_says(model, passages, ontology):
 
 def test_a_cue_reaches_as_far_as_its_clause(passages, ontology, pipeline):
     def scopes(line):
-        encoded = encode(parse_markup(line, pipeline), ontology)
+        encoded = encode([parse_markup(line, pipeline)], ontology)[0]
         return dict(zip(encoded.items.words, (SCOPES[s] for s in encoded.scopes), strict=True))
 
     found = scopes("No {fat|-} or {cavity=cavitary|-}; {1:9 mm} {mass|1}.")
@@ -82,7 +82,7 @@ def test_a_cue_reaches_as_far_as_its_clause(passages, ontology, pipeline):
 
 
 def test_features_tell_which_bookmark_is_nearest(passages, ontology):
-    encoded = encode(passages[0], ontology)
+    encoded = encode(passages[:1], ontology)[0]
     gold = [relation.relation == "relevant" for relation in passages[0].relations]
     nearest = [row[4] == encoded.features[0][4] for row in encoded.features]
     assert nearest == gold

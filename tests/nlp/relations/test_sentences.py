@@ -109,7 +109,7 @@ def test_sent2vec_gets_words_in_lower_case(tmp_path, monkeypatch):
 @pytest.mark.parametrize("source", ["tfidf", "encoder"])
 def test_a_network_keeps_its_sentence_embedding(source, passages, ontology, encoder, tmp_path):
     torch.manual_seed(0)
-    encoded = [encode(p, ontology) for p in passages] * 2
+    encoded = encode(passages, ontology) * 2
     name = "tfidf" if source == "tfidf" else str(encoder)
     network = create(encoded, sentence_embedding=name)
     network.train(False)
@@ -126,7 +126,7 @@ def test_a_network_keeps_its_sentence_embedding(source, passages, ontology, enco
 def test_a_model_whose_embedding_has_gone_says_so(passages, ontology, encoder, tmp_path):
     copy = tmp_path / "encoder"
     shutil.copytree(encoder, copy)
-    network = create([encode(p, ontology) for p in passages], sentence_embedding=str(copy))
+    network = create(encode(passages, ontology), sentence_embedding=str(copy))
     network.save(tmp_path)
     shutil.rmtree(copy)
     with pytest.raises(InputError, match="no sentence embedding"):

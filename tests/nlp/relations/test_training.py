@@ -20,7 +20,8 @@ from nlp.relations import (
     model_module,
     pairs_of,
 )
-from nlp.relations.encoding import KINDS, encode
+from nlp.relations.encoding import encode
+from nlp.relations.features import KINDS
 from nlp.relations.network import NetworkModel, precision_curve
 from nlp.relations.training import (
     TrainConfig,
@@ -42,7 +43,7 @@ UNCHANGED = dict.fromkeys(CHANGES, 0.0)
 @pytest.fixture(params=LEARNING)
 def network(request, passages, ontology, encoder):
     torch.manual_seed(0)
-    encoded = [encode(p, ontology) for p in passages] * 2
+    encoded = encode(passages, ontology) * 2
     return model_module(request.param).create(encoded, encoder=encoder)
 
 
