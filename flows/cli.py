@@ -6,42 +6,22 @@ import json
 import logging
 import os
 import warnings
-from collections.abc import Callable
 from dataclasses import asdict
-from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any
 
 import click
 
 import flows.settings  # noqa: F401  (offline, without telemetry)
+from flows.lesions_cli import lesions
+from flows.options import EXISTING, FILE, FOLDER, IN_FILE, reports_input_errors, speaker
 
-P = ParamSpec("P")
-EXISTING = click.Path(exists=True, path_type=Path)
-FILE = click.Path(path_type=Path, dir_okay=False)
-IN_FILE = click.Path(exists=True, path_type=Path, dir_okay=False)
-FOLDER = click.Path(path_type=Path, file_okay=False)
 PRECISION = click.option(
     "--precision", type=click.FloatRange(0, 1),
     help="Call a pair relevant only where the model was sure enough to reach this precision on its "
     "validation sentences; the others become uncertain.",
 )  # fmt: skip
 LEMMATIZERS = click.Choice(["auto", "wordnet", "lemminflect", "none"])
-
-
-def reports_input_errors(command: Callable[P, None]) -> Callable[P, None]:
-    """Turn the errors that are written for the user into one message and exit code 1."""
-
-    @wraps(command)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
-        from pipelines.errors import INPUT_ERRORS
-
-        try:
-            command(*args, **kwargs)
-        except INPUT_ERRORS as error:
-            raise click.ClickException(str(error)) from error
-
-    return wrapped
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -100,7 +80,7 @@ def mine(
     """
     import time
 
-    say = _speaker(quiet=as_json)
+    say = speaker(quiet=as_json)
     begun = time.perf_counter()
     say(f"Mining {', '.join(map(str, inputs))} into {out} ...")
     if not plain:
@@ -287,7 +267,7 @@ def evaluate(
     from pipelines.evaluation import evaluate_relations
     from pipelines.summary import score_summary
 
-    say = _speaker(quiet=as_json)
+    say = speaker(quiet=as_json)
     say(f"Scoring {model} on {', '.join(map(str, gold))} ...")
     scores = evaluate_relations(gold, relations=model, page=page, **options)
     click.echo(json.dumps(scores) if as_json else score_summary(scores))
@@ -348,6 +328,9 @@ def _tell_checked(checked: dict[str, Any], *, verbose: bool) -> None:
             f"{'nearest':28} {n['similarity']:.2f}, {n['rare_runs']} rare runs: {n['file']}, "
             f"line {n['line']} - {n['other_file']}, line {n['other_line']}"
         )
+
+
+main.add_command(lesions)
 
 
 @main.group()
@@ -445,11 +428,6 @@ def _pairs(columns: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
             raise click.UsageError(f"--column {column}: write OURS=THEIRS, as text=report_text.")
         pairs.append((ours, theirs))
     return tuple(pairs)
-
-
-def _speaker(*, quiet: bool) -> Callable[[str], None]:
-    """With --json, what is said goes to the error stream, so that the output is one object."""
-    return lambda message: click.echo(message, err=quiet)
 
 
 def _quieten_prefect() -> None:

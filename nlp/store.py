@@ -1,14 +1,15 @@
 """The dataset's folder: shards, manifest, card and the index of the reports mined.
 
     README.md               the card; its yaml lists the shards, so load_dataset(folder) works
+    labels.json             class, ancestors and exclusions of each label, for those who train
     manifest.json           what was mined: batches, recipe, counts
     data/SPLIT-BATCH.parquet
     index/BATCH.parquet     digests of the reports of a batch, so that none is mined twice
     rejected.jsonl          the records that could not be used: file, line, reason
 
 A batch belongs to the dataset once the manifest names it. The card is derived from the manifest,
-and both are replaced in one step each, so a run killed at any moment leaves the dataset as it was
-before or after a batch.
+labels.json from the ontology, and each is replaced in one step, so a run killed at any moment
+leaves the dataset as it was before or after a batch.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import yaml
 from datasets.info import DatasetInfo
 
 from nlp.errors import InputError
+from nlp.ontology import Ontology
 from nlp.records import Rejected
 from nlp.rows import SPLITS, features, shards
 
@@ -102,19 +104,38 @@ def read_manifest(folder: Path) -> Manifest:
         ) from error
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Replace the manifest, then the card; either is whole at any moment."""
+def write_manifest(folder: Path, manifest: Manifest, ontology: Ontology) -> None:
+    """Replace the manifest, then labels.json and the card; each is whole at any moment."""
     content = {"format": FORMAT, **asdict(manifest)}
     replace_file(folder / "manifest.json", json.dumps(content, indent=1) + "\n")
-    write_card(folder, manifest)
+    write_card(folder, manifest, ontology)
 
 
-def write_card(folder: Path, manifest: Manifest) -> None:
-    """Write README.md anew if it differs from what the manifest says."""
-    card = _card(manifest)
-    path = folder / "README.md"
-    if not path.exists() or path.read_text(encoding="utf-8") != card:
-        replace_file(path, card)
+def write_card(folder: Path, manifest: Manifest, ontology: Ontology) -> None:
+    """Write labels.json and README.md anew if they differ from what they should say."""
+    labels = json.dumps(label_space(ontology), indent=1, ensure_ascii=False) + "\n"
+    for path, content in (
+        (folder / "labels.json", labels),
+        (folder / "README.md", _card(manifest)),
+    ):
+        if not path.exists() or path.read_text(encoding="utf-8") != content:
+            replace_file(path, content)
+
+
+def label_space(ontology: Ontology) -> dict[str, Any]:
+    """The content of labels.json: for each label, in order, all above it and all it excludes."""
+    place = ontology.label_index.__getitem__
+    return {
+        "labels": [
+            {
+                "name": name,
+                "class": ontology[name].kind,
+                "ancestors": sorted(ontology.ancestors[name], key=place),
+                "exclusives": sorted(ontology.exclusions[name], key=place),
+            }
+            for name in ontology.labels
+        ]
+    }
 
 
 def replace_file(path: Path, content: str) -> None:

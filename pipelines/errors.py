@@ -1,5 +1,6 @@
 """The exceptions whose message is written for the user."""
 
-from nlp.errors import InputError
+from nlp.errors import InputError as TextInputError
+from vision.errors import InputError as ImageInputError
 
-INPUT_ERRORS = (InputError,)
+INPUT_ERRORS = (TextInputError, ImageInputError)

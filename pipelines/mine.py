@@ -220,7 +220,7 @@ def commit_batch(batch: Batch, config: MineConfig) -> Batch:
             labels=tools.ontology.labels,
             batches=(*manifest.batches, batch),
         )
-        write_manifest(config.out, manifest)
+        write_manifest(config.out, manifest, tools.ontology)
     staged.unlink(missing_ok=True)
     return batch
 
@@ -231,7 +231,7 @@ def finish(plan: Plan, batches: Iterable[Batch], config: MineConfig) -> MineResu
 
     tools = load_tools(config)
     manifest = read_manifest(config.out)
-    write_card(config.out, manifest)
+    write_card(config.out, manifest, tools.ontology)
     _tidy(config.out, manifest)
     batches = list(batches)
     counts, labels = Counter(dict.fromkeys(_COUNTS, 0)), Counter[str]()

@@ -4,7 +4,15 @@ import pytest
 
 from nlp.errors import InputError
 from nlp.records import Rejected
-from nlp.store import Manifest, add_rejected, digest_of, read_manifest, replace_file
+from nlp.store import (
+    Manifest,
+    add_rejected,
+    digest_of,
+    label_space,
+    read_manifest,
+    replace_file,
+    write_manifest,
+)
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):
@@ -43,3 +51,20 @@ def test_replacing_a_file_leaves_no_scratch_file(tmp_path):
 def test_digests_tell_where_a_part_ends():
     assert digest_of("ab", "c") != digest_of("a", "bc")
     assert digest_of("ab", "c") == digest_of("ab", "c")
+
+
+def test_labels_json_has_what_the_ontology_says_of_each_label(ontology, tmp_path):
+    write_manifest(tmp_path, Manifest(labels=ontology.labels), ontology)
+    content = json.loads((tmp_path / "labels.json").read_text(encoding="utf-8"))
+    assert content == label_space(ontology)
+    labels = {label["name"]: label for label in content["labels"]}
+    assert tuple(labels) == ontology.labels
+    lower_lobe = labels["right lower lobe"]
+    assert lower_lobe["class"] == "bodypart"
+    assert lower_lobe["ancestors"] == ["chest", "lung", "right lung"]
+    assert "left lung" in lower_lobe["exclusives"]
+
+
+def test_labels_json_says_only_what_is_a_label(ontology):
+    for label in label_space(ontology)["labels"]:
+        assert {*label["ancestors"], *label["exclusives"]} <= set(ontology.labels) - {label["name"]}

@@ -1,0 +1,138 @@
+import json
+import pickle
+
+import pytest
+import torch
+from torch.utils.data import DataLoader
+
+from vision.data import LesionDataset, collate
+from vision.errors import InputError
+from vision.images import Patch, normalise
+from vision.rows import Lesion, dumped, write_lesions
+
+SPACE = {
+    "labels": [
+        {"name": "lung", "class": "bodypart", "ancestors": [], "exclusives": []},
+        {"name": "nodule", "class": "type", "ancestors": ["lung"], "exclusives": ["mass"]},
+        {"name": "mass", "class": "type", "ancestors": [], "exclusives": ["nodule"]},
+    ]
+}
+NUMBER = 230  # more than two row groups, so that there are several Arrow chunks
+
+
+def pixels_of(number):
+    return torch.full((3, 120, 120), number % 250 + 0.25)
+
+
+def cuts():
+    for number in range(NUMBER):
+        lesion = Lesion(
+            lesion_id=f"a#{number}",
+            patient_id=f"P{number // 2}",
+            split="train",
+            image_file="a.png",
+            slice_index=1,
+            box_px=(1, 2, 3, 4),
+            relevant=("nodule", "lung")[: number % 3],
+            uncertain=("mass",) if number % 2 else (),
+            irrelevant=("lung",) if number % 3 == 0 else (),
+        )
+        yield lesion, Patch(pixels=pixels_of(number), box_px=(number, 2, 300, 4))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("lesions")
+    write_lesions(cuts(), path, SPACE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def dataset(folder):
+    return LesionDataset(folder, "train")
+
+
+def test_masks_hold_the_label_lists(dataset):
+    assert len(dataset) == NUMBER
+    assert dataset.space.names == ("lung", "nodule", "mass")
+    assert dataset.relevant[:3].tolist() == [
+        [False, False, False],
+        [False, True, False],
+        [True, True, False],
+    ]
+    assert dataset.uncertain[:, 2].tolist() == [bool(i % 2) for i in range(NUMBER)]
+    assert dataset.irrelevant[:, 0].tolist() == [i % 3 == 0 for i in range(NUMBER)]
+    assert dataset.lesion_ids[7] == "a#7"
+    assert dataset.patient_ids[7] == "P3"
+
+
+def test_one_lesion(dataset):
+    lesion = dataset[129]
+    assert torch.equal(lesion["pixel_values"], normalise(pixels_of(129)))
+    assert lesion["boxes_px"].tolist() == [129, 2, 300, 4]
+    assert lesion["index"] == 129
+    with pytest.raises(IndexError):
+        dataset[NUMBER]
+
+
+def test_a_shuffled_epoch_gives_every_lesion_once(dataset):
+    loader = DataLoader(dataset, batch_size=32, shuffle=True, collate_fn=collate)
+    seen = []
+    for batch in loader:
+        index = batch["index"]
+        seen += index.tolist()
+        assert batch["pixel_values"].shape == (len(index), 3, 120, 120)
+        assert batch["pixel_values"].dtype == torch.float32
+        expected = torch.stack([normalise(pixels_of(i)) for i in index.tolist()])
+        assert torch.equal(batch["pixel_values"], expected)
+        assert torch.equal(batch["boxes_px"], dataset.boxes_px[index])
+        for name in ("relevant", "uncertain", "irrelevant"):
+            assert torch.equal(batch[name], getattr(dataset, name)[index])
+    assert sorted(seen) == list(range(NUMBER))
+    assert seen != list(range(NUMBER))
+
+
+def test_patches_stay_on_disk(dataset):
+    dataset[0]
+    _, chunks = dataset._chunks
+    assert len(chunks) > 1
+    assert all(chunk.dtype == torch.float16 for chunk in chunks)
+    assert len(pickle.dumps(dataset)) < 100_000
+    assert torch.equal(
+        pickle.loads(pickle.dumps(dataset))[3]["pixel_values"], dataset[3]["pixel_values"]
+    )
+
+
+def test_worker_processes_read_the_same(dataset):
+    first = next(iter(DataLoader(dataset, batch_size=8, collate_fn=collate, num_workers=1)))
+    assert first["index"].tolist() == list(range(8))
+    assert torch.equal(first["pixel_values"][3], dataset[3]["pixel_values"])
+
+
+def test_a_split_that_is_not_there_is_named(folder):
+    with pytest.raises(InputError, match="no lesions in the split 'test', only in train"):
+        LesionDataset(folder, "test")
+
+
+def test_other_labels_in_labels_json_are_told(tmp_path):
+    write_lesions(list(cuts())[:1], tmp_path, SPACE)
+    renamed = json.loads(json.dumps(SPACE).replace("mass", "cyst"))
+    (tmp_path / "labels.json").write_text(dumped(renamed), encoding="utf-8")
+    with pytest.raises(InputError, match=r"other labels .* 'cyst' is in one of them only"):
+        LesionDataset(tmp_path, "train")
+    turned = {"labels": SPACE["labels"][::-1]}
+    (tmp_path / "labels.json").write_text(dumped(turned), encoding="utf-8")
+    with pytest.raises(InputError, match="their order differs"):
+        LesionDataset(tmp_path, "train")
+
+
+def test_a_damaged_shard_is_one_clear_error(tmp_path):
+    write_lesions(list(cuts())[:1], tmp_path, SPACE)
+    next((tmp_path / "data").iterdir()).write_bytes(b"PAR1")
+    with pytest.raises(InputError, match="can't be read"):
+        LesionDataset(tmp_path, "train")
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path):
+    with pytest.raises(InputError, match="is no dataset of ours"):
+        LesionDataset(tmp_path, "train")
