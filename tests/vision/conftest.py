@@ -1,5 +1,6 @@
 """A small CT whose every voxel differs, and writers for each image format."""
 
+import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -106,3 +107,15 @@ def ct_slice(
         dataset.compress(compression, generate_instance_uid=False)
     change(dataset, k)
     return dataset
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Any:
+    """The module with the tiny network and dataset, which is a script too."""
+    path = Path(__file__).with_name("tiny_training.py")
+    spec = importlib.util.spec_from_file_location("tiny_training", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
