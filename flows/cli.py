@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 import flows.settings  # noqa: F401  (offline, without telemetry)
+from flows.lesanet_cli import lesanet
 from flows.lesions_cli import lesions
 from flows.options import EXISTING, FILE, FOLDER, IN_FILE, reports_input_errors, speaker
 
@@ -331,6 +332,7 @@ def _tell_checked(checked: dict[str, Any], *, verbose: bool) -> None:
 
 
 main.add_command(lesions)
+main.add_command(lesanet)
 
 
 @main.group()

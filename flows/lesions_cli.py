@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -78,6 +80,38 @@ def prepare(strict: bool, as_json: bool, **options: Any) -> None:
 
     config = pipeline.PrepareConfig(**options)
     _tell(pipeline.prepare_lesions(config, speaker(quiet=as_json)), strict, as_json)
+
+
+@lesions.command()
+@click.option("--out", required=True, type=FOLDER, help="The phantom studies; a new folder.")
+@click.option("--lesions", default=400, show_default=True, type=click.IntRange(min=1))
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+@JSON
+@reports_input_errors
+def phantom(out: Path, as_json: bool, **options: int) -> None:
+    """Draw CT studies with known lesions, and write the reports that go with them.
+
+    The folder gets slices and a table in DeepLesion's format, reports, and truth.csv.
+
+    Example: lesionary lesions phantom --out data/phantom --lesions 400
+    """
+    import time
+
+    from pipelines import phantom as pipeline
+
+    begun = time.perf_counter()
+    result = pipeline.write_phantom(pipeline.PhantomConfig(**options), out, speaker(quiet=as_json))
+    seconds = round(time.perf_counter() - begun, 2)
+    if as_json:
+        shown = {**asdict(result), "folder": str(out), "seconds": seconds}
+        click.echo(json.dumps(shown))
+        return
+    counts = " / ".join(f"{count:,} {split}" for split, count in result.splits.items())
+    click.echo(
+        f"{result.slices:,} slices of {result.patients:,} patients, lesions: {counts}. "
+        f"{seconds:.1f} s.\nWrote {out}. Next: lesionary mine {out}/reports.jsonl "
+        f"--lesions {out}/lesions.csv --splits {out}/splits.csv --out DATASET"
+    )
 
 
 def _tell(result: LesionResult, strict: bool, as_json: bool) -> None:

@@ -71,7 +71,20 @@ class LabelSpace:
         Raises:
             InputError: If the file can't be read, or the labels contradict each other.
         """
-        names, classes, above, excluded = _read_labels(path)
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise InputError(f"Can't read the labels in {path}: {error}.") from error
+        return cls.from_content(content, source=str(path))
+
+    @classmethod
+    def from_content(cls, content: Any, *, source: str) -> LabelSpace:
+        """The space that the content of a `labels.json` describes; `source` says where it stands.
+
+        Raises:
+            InputError: If it is no such content, or the labels contradict each other.
+        """
+        names, classes, above, excluded = _columns(content, source)
         place = {name: i for i, name in enumerate(names)}
         strange = [
             f"'{name}' names '{other}', which is no label"
@@ -80,9 +93,9 @@ class LabelSpace:
             if other not in place
         ]
         if strange:
-            raise InputError(_refusal(str(path), strange))
+            raise InputError(_refusal(source, strange))
         indices = ([[place[o] for o in others] for others in lists] for lists in (above, excluded))
-        return cls.from_index_lists(names, classes, *indices, source=str(path))
+        return cls.from_index_lists(names, classes, *indices, source=source)
 
     @classmethod
     def from_index_lists(
@@ -219,18 +232,18 @@ def targets_of(
     return Targets(positive=positive, known=reliable | ~space.expand(uncertain), reliable=reliable)
 
 
-def _read_labels(path: Path) -> tuple[list[str], list[str], list[list[str]], list[list[str]]]:
+def _columns(
+    content: Any, source: str
+) -> tuple[list[str], list[str], list[list[str]], list[list[str]]]:
     """Name, class, ancestors and exclusives of each label."""
     try:
-        labels = json.loads(path.read_text(encoding="utf-8"))["labels"]
+        labels = content["labels"]
         names = [str(label["name"]) for label in labels]
         classes = [str(label["class"]) for label in labels]
         above, excluded = ([[str(o) for o in label[k]] for label in labels] for k in _RELATIONS)
-    except (OSError, ValueError) as error:
-        raise InputError(f"Can't read the labels in {path}: {error}.") from error
     except (KeyError, TypeError):
         raise InputError(
-            f"{path} holds no label table: expected an object 'labels', a list of objects "
+            f"{source} holds no label table: expected an object 'labels', a list of objects "
             "with name, class, ancestors and exclusives. Write the dataset again."
         ) from None
     return names, classes, above, excluded

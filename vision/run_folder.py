@@ -186,7 +186,13 @@ def write_history(out: Path, history: Sequence[dict[str, float]]) -> None:
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(history)
-    write_file(out / "history.csv", lambda file: file.write(text.getvalue().encode()))
+    write_text(out / "history.csv", text.getvalue())
+
+
+def write_text(path: Path, text: str) -> None:
+    """`write_file` for a text."""
+    content = text.encode()
+    write_file(path, lambda file: file.write(content))
 
 
 def write_file(path: Path, write: Callable[[BinaryIO], object]) -> None:

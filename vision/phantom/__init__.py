@@ -1,0 +1,1 @@
+"""CT phantoms: bodies with lesions whose labels are known, as slices in HU and as reports."""
