@@ -93,16 +93,20 @@ def train(dataset: Path, out: Path, resume: bool, as_json: bool, **recipe: Any) 
 @MODEL
 @DATASET
 @click.option("--split", default="test", show_default=True, help="Which lesions to score on.")
+@click.option(
+    "--gold", type=IN_FILE,
+    help="CSV with lesion_id and labels joined with |: score against these instead of the reports.",
+)  # fmt: skip
 @JSON
 @reports_input_errors
-def evaluate(model: Path, dataset: Path, split: str, as_json: bool) -> None:
+def evaluate(model: Path, dataset: Path, split: str, gold: Path | None, as_json: bool) -> None:
     """Score a MODEL on a lesion DATASET, label by label.
 
     Example: lesionary lesanet evaluate models/lesanet data/lesions
     """
     from pipelines.lesanet import evaluate_lesanet
 
-    result = evaluate_lesanet(model, dataset, split=split)
+    result = evaluate_lesanet(model, dataset, split=split, gold=gold)
     if as_json:
         click.echo(json.dumps(result))
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ __all__ = [
     "convert_lesanet",
     "evaluate_lesanet",
     "predict_lesion",
+    "read_gold",
     "train_lesanet",
 ]
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from vision.data import LesionDataset
     from vision.images import Patch
-    from vision.lesanet import LesaNetModel
 
 Say = Callable[[str], None]
 _UNCALIBRATED = 0.5
@@ -105,14 +105,23 @@ def train_lesanet(config: TrainLesanetConfig, *, say: Say = print) -> dict[str, 
     return result
 
 
-def evaluate_lesanet(model: Path, dataset: Path, *, split: str = "test") -> dict[str, Any]:
+def evaluate_lesanet(
+    model: Path, dataset: Path, *, split: str = "test", gold: Path | None = None
+) -> dict[str, Any]:
     """Score a trained network on a split of a lesion dataset.
+
+    Args:
+        model: The model's folder.
+        dataset: A lesion dataset with the model's labels.
+        split: Which of its lesions.
+        gold: A CSV with `lesion_id` and `labels`, joined with "|": what is so, instead of what the
+            reports were found to say. Lesions that it does not name are left out.
 
     Returns:
         `vision.scores.LabelScores.to_json`, and the `lesions` it was scored on.
 
     Raises:
-        InputError: If the model or dataset can't be read, or they have other labels.
+        InputError: If the model, dataset or table can't be read, or they have other labels.
     """
     from vision.data import LesionDataset
     from vision.lesanet import check_labels, load_model
@@ -120,33 +129,75 @@ def evaluate_lesanet(model: Path, dataset: Path, *, split: str = "test") -> dict
     network: Any = load_model(model)
     lesions = LesionDataset(dataset, split)
     check_labels(network.config, lesions.space.names)
+    truth = None if gold is None else read_gold(gold)
     try:
         training = LesionDataset(dataset, "train")
     except InputError:  # a dataset for testing alone
         training = None
-    return _score(network, lesions, training)
+    return _score(network, lesions, training, truth)
+
+
+def read_gold(path: Path) -> dict[str, tuple[str, ...]]:
+    """Read the labels of lesions from a CSV with `lesion_id` and `labels`, joined with "|".
+
+    Raises:
+        InputError: If the file or a column can't be read.
+    """
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, usecols=["lesion_id", "labels"])
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"Can't read {path} as a CSV with the columns lesion_id and labels: {error}."
+        ) from error
+    rows = zip(table["lesion_id"], table["labels"], strict=True)
+    return {lesion: tuple(map(str.strip, labels.split("|"))) for lesion, labels in rows}
 
 
 def _score(
-    model: LesaNetModel, lesions: LesionDataset, training: LesionDataset | None
+    model: Any,
+    lesions: LesionDataset,
+    training: LesionDataset | None,
+    truth: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Any]:
     """The scores of a network, its labels' frequencies counted in the training lesions."""
     import torch
 
     from vision.labels import targets_of
-    from vision.prediction import evaluate
+    from vision.metrics import evaluate_labels
+    from vision.prediction import predict
 
-    thresholds = torch.tensor(_thresholds(model), dtype=torch.float64)
-    scores = evaluate(model, lesions, thresholds=thresholds)
+    space = lesions.space
+    targets = targets_of(
+        lesions.relevant, lesions.uncertain, lesions.irrelevant, space, positives="R"
+    )
+    positive, known, rows = targets.positive, targets.known, list(range(len(lesions)))
+    if truth is not None:
+        rows = [i for i, lesion in enumerate(lesions.lesion_ids) if lesion in truth]
+        if not rows:
+            raise InputError("The table with the gold labels names none of the split's lesions.")
+        stated = [set(truth[lesions.lesion_ids[i]]) for i in rows]
+        positive = space.expand(torch.tensor([[n in s for n in space.names] for s in stated]))
+        known = torch.ones_like(positive)
+    counts = None
     if training is not None:
         learned = targets_of(
             training.relevant, training.uncertain, training.irrelevant, training.space
         )
-        scores.table["training_positives"] = learned.positive.sum(0).numpy()
-    return {**scores.to_json(), "lesions": len(lesions)}
+        counts = learned.positive.sum(0)
+    scores = evaluate_labels(
+        predict(model, lesions)["probabilities"][rows],
+        positive,
+        known,
+        torch.tensor(_thresholds(model), dtype=torch.float64),
+        space,
+        training_positives=counts,
+    )
+    return {**scores.to_json(), "lesions": len(rows)}
 
 
-def _thresholds(model: LesaNetModel) -> list[float]:
+def _thresholds(model: Any) -> list[float]:
     """The calibrated thresholds, or a half for each label where there are none."""
     config = model.config
     return config.thresholds or [_UNCALIBRATED] * len(config.label_names)
