@@ -3,12 +3,19 @@
 import csv
 import json
 
+import nibabel as nib
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from nibabel.orientations import axcodes2ornt, ornt_transform
 from PIL import Image
+from pydicom import Dataset
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 import flows.settings  # noqa: F401  (offline, before Prefect and Hugging Face libraries)
+
+SPACING_MM = (0.7, 0.8, 2.5)
 
 settings.register_profile(
     "lesionary",
@@ -126,3 +133,95 @@ def write_published_labels(tmp_path, ontology):
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def truth():
+    """HU from head to feet, front to back, the patient's right to left. Shape: (4, 32, 40)."""
+    rng = np.random.default_rng(4)
+    return rng.permutation(np.linspace(-1000, 3000, 4 * 32 * 40).astype(np.int16)).reshape(
+        4, 32, 40
+    )
+
+
+@pytest.fixture
+def write_png(tmp_path, truth):
+    def write(pattern="000001_01_01/{:03}.png", first=101):
+        """Write the slices; return the path of the second."""
+        for number, picture in enumerate(truth, first):
+            path = tmp_path / pattern.format(number)
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray((picture.astype(np.int32) + 32768).astype(np.uint16)).save(path)
+        return tmp_path / pattern.format(first + 1)
+
+    return write
+
+
+@pytest.fixture
+def write_nifti(tmp_path, truth):
+    def write(axes="RAS", name="ct.nii.gz", dtype=np.int16):
+        """Write the volume, its axes running towards the three sides of the patient."""
+        affine = np.diag([-SPACING_MM[0], -SPACING_MM[1], -SPACING_MM[2], 1])
+        stored = truth.transpose(2, 1, 0).astype(dtype)
+        image = nib.Nifti1Image(stored, affine).as_reoriented(
+            ornt_transform(axcodes2ornt("LPI"), axcodes2ornt(axes))
+        )
+        nib.save(image, tmp_path / name)
+        return tmp_path / name
+
+    return write
+
+
+@pytest.fixture
+def write_dicom(tmp_path, truth):
+    def write(folder="series", **options):
+        """Write one file for each slice; return the folder."""
+        (tmp_path / folder).mkdir(exist_ok=True)
+        series = generate_uid()
+        for k in range(len(truth)):
+            dataset = ct_slice(truth, k, series, **options)
+            path = tmp_path / folder / f"{generate_uid()}"  # the order of the names says nothing
+            dataset.save_as(path, enforce_file_format=True)
+        return tmp_path / folder
+
+    return write
+
+
+def ct_slice(
+    truth,
+    k,
+    series,
+    *,
+    turned=(1, 1),
+    transposed=False,
+    intercept=-1024,
+    compression=None,
+    numbers=lambda k: k + 11,
+    change=lambda dataset, k: None,
+):
+    """Slice k, stored with its rows and columns turned around, then transposed."""
+    x_mm, y_mm, z_mm = SPACING_MM
+    rows, columns = turned
+    stored = (truth[k].astype(np.int32) - intercept)[::rows, ::columns]
+    height, width = stored.shape
+    corner = [0 if columns > 0 else (width - 1) * x_mm, 0 if rows > 0 else (height - 1) * y_mm]
+    directions, pixel = ([columns, 0, 0], [0, rows, 0]), [y_mm, x_mm]
+    if transposed:
+        stored, directions, pixel = stored.T, directions[::-1], pixel[::-1]
+
+    dataset = Dataset()
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.SOPClassUID, dataset.SOPInstanceUID = CTImageStorage, generate_uid()
+    dataset.Modality, dataset.SeriesInstanceUID, dataset.SeriesNumber = "CT", series, 3
+    dataset.InstanceNumber = numbers(k)
+    dataset.ImagePositionPatient = [*corner, -k * z_mm]
+    dataset.ImageOrientationPatient = [*directions[0], *directions[1]]
+    dataset.PixelSpacing, dataset.SliceThickness = pixel, 5
+    dataset.RescaleSlope, dataset.RescaleIntercept = 1, intercept
+    kind = np.int16 if intercept == 0 else np.uint16
+    dataset.set_pixel_data(np.ascontiguousarray(stored.astype(kind)), "MONOCHROME2", 16)
+    if compression:
+        dataset.compress(compression, generate_instance_uid=False)
+    change(dataset, k)
+    return dataset
