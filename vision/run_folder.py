@@ -149,6 +149,10 @@ def check_vacant(out: Path) -> None:
         )
     if taken:
         raise InputError(f"{out} holds a model already ({taken[0]}). Give another --out.")
+    if (out / "README.md").exists():  # of a dataset, or a whole project
+        raise InputError(
+            f"{out} holds something else: its README.md would be lost. Give another --out."
+        )
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):
@@ -169,10 +173,17 @@ def publish(model: Any, best: Best, out: Path, parts: Iterable[Any] = ()) -> Non
         parts: What else is saved there, such as the image processor.
     """
     model.config.thresholds = best["thresholds"]
+    write_model(model, best["weights"], out, parts)
+
+
+def write_model(
+    model: Any, weights: dict[str, Tensor], out: Path, parts: Iterable[Any] = ()
+) -> None:
+    """Write a model with these weights into its folder; see `publish`."""
     model.config.architectures = [type(model).__name__]
     # Not `model.save_pretrained`, which shows a bar, even where no one sees it.
-    weights = safetensors.torch.save(best["weights"], metadata={"format": "pt"})
-    write_file(out / "model.safetensors", lambda file: file.write(weights))
+    content = safetensors.torch.save(weights, metadata={"format": "pt"})
+    write_file(out / "model.safetensors", lambda file: file.write(content))
     config = model.config.to_json_string().encode()
     write_file(out / "config.json", lambda file: file.write(config))
     for part in parts:
