@@ -2,6 +2,7 @@
 
 import csv
 import json
+from types import SimpleNamespace
 
 import nibabel as nib
 import numpy as np
@@ -119,20 +120,73 @@ def write_published_labels(tmp_path, ontology):
 
     def write(names=None, **splits):
         names = list(ontology.labels if names is None else names)
-        content = {"term_list": names}
-        for prefix in ("train", "val", "test"):
-            rows = splits.get(prefix, ())
-            content[f"{prefix}_lesion_idxs"] = [row for row, *_ in rows]
-            for which, key in enumerate(("relevant", "uncertain", "irrelevant"), start=1):
-                lists = [[names.index(n) for n in row[which]] for row in rows]
-                content[f"{prefix}_{key}_labels"] = lists
-        for prefix in ("val", "test"):
-            del content[f"{prefix}_irrelevant_labels"]
         path = tmp_path / "published.json"
-        path.write_text(json.dumps(content), encoding="utf-8")
+        path.write_text(json.dumps(published_labels(names, splits)), encoding="utf-8")
         return path
 
     return write
+
+
+def published_labels(names, splits):
+    """The content of the label file published with LesaNet."""
+    content = {"term_list": names}
+    for prefix in ("train", "val", "test"):
+        rows = splits.get(prefix, ())
+        content[f"{prefix}_lesion_idxs"] = [row for row, *_ in rows]
+        for which, key in enumerate(("relevant", "uncertain", "irrelevant"), start=1):
+            lists = [[names.index(n) for n in row[which]] for row in rows]
+            content[f"{prefix}_{key}_labels"] = lists
+    for prefix in ("val", "test"):
+        del content[f"{prefix}_irrelevant_labels"]
+    return content
+
+
+@pytest.fixture(scope="session")
+def import_phantom(tmp_path_factory, ontology):
+    """Make a lesion dataset of 16 phantom lesions, with what the label file says of each."""
+    from pipelines.lesions import ImportConfig, import_deeplesion
+    from pipelines.phantom import PhantomConfig, write_phantom
+
+    source = tmp_path_factory.mktemp("phantom") / "phantom"
+    write_phantom(PhantomConfig(lesions=16, size_px=128), source, say=lambda _: None)
+
+    def make(out, **splits):
+        names = list(ontology.labels)
+        labels = out.with_name(f"{out.name}.json")
+        labels.write_text(json.dumps(published_labels(names, splits)), encoding="utf-8")
+        config = ImportConfig(
+            images=source / "Images_png", dl_info=source / "DL_info.csv", labels=labels, out=out
+        )
+        import_deeplesion(config, lambda _: None)
+        return out
+
+    return make
+
+
+LABELS = (["lung", "nodule"], [], ["liver"]), (["liver", "cyst"], ["large"], [])
+
+
+@pytest.fixture(scope="session")
+def lesion_dataset(import_phantom, tmp_path_factory):
+    """Lesions said to be lung nodules and liver cysts in turn: eight to learn from, 4 + 4."""
+    rows = [(row, *LABELS[row % 2]) for row in range(16)]
+    out = tmp_path_factory.mktemp("lesions") / "lesions"
+    return import_phantom(out, train=rows[:8], val=rows[8:12], test=rows[12:])
+
+
+@pytest.fixture(scope="session")
+def trained_lesanet(lesion_dataset, tmp_path_factory):
+    """A network that has seen the lesions of `lesion_dataset` twice, and what was said of it."""
+    from pipelines.lesanet import TrainConfig, TrainLesanetConfig, train_lesanet
+
+    said = []
+    config = TrainLesanetConfig(
+        dataset=lesion_dataset,
+        out=tmp_path_factory.mktemp("models") / "lesanet",
+        training=TrainConfig(epochs=2, batch_size=4, backbone="resnet10"),
+    )
+    result = train_lesanet(config, say=said.append)
+    return SimpleNamespace(folder=config.out, config=config, result=result, said=said)
 
 
 @pytest.fixture(scope="session")
