@@ -12,6 +12,7 @@ import os
 import pickle
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypedDict
@@ -207,12 +208,24 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file that is complete or absent, and survives a failure of the machine."""
+    """Write a file that is complete or absent, and survives a failure of the machine.
+
+    Raises:
+        InputError: If there is no room for it, or it can't be written.
+    """
     scratch = path.with_name(path.name + _PARTIAL)
-    with scratch.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with scratch.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+    except (OSError, RuntimeError) as error:  # torch.save tells of a full disk by the latter
+        with suppress(OSError):
+            scratch.unlink()
+        reason = getattr(error, "strerror", None) or "the disk may be full"
+        raise InputError(
+            f"Can't write {path}: {reason}. Make room; a training then goes on with --resume."
+        ) from error
     scratch.replace(path)
     folder = os.open(path.parent, os.O_RDONLY)  # whose entries are what a rename changes
     try:
