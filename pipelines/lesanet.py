@@ -271,10 +271,10 @@ def convert_lesanet(checkpoint: Path, out: Path, *, ontology: Path | None = None
     from vision.processing import LesaNetImageProcessor
     from vision.run_folder import check_vacant, write_model
 
-    check_vacant(out)
     table = Ontology.from_csv(ontology)
     space = LabelSpace.from_content(label_space(table), source=table.source)
     model: Any = convert_checkpoint(checkpoint, space)
+    check_vacant(out)
     write_model(model, model.state_dict(), out, [LesaNetImageProcessor.from_config(model.config)])
     return out
 
