@@ -63,7 +63,10 @@ def lesanet() -> None:
     help="What to learn as positive: relevant, also uncertain, or all that a sentence mentions.",
 )  # fmt: skip
 @click.option("--seed", default=123, show_default=True, type=click.IntRange(0))
-@click.option("--workers", default=0, show_default=True, help="Processes that load ahead.")
+@click.option(
+    "--workers", default=0, show_default=True, type=click.IntRange(0),
+    help="Processes that load ahead.",
+)  # fmt: skip
 @click.option("--resume", is_flag=True, help="Go on from the last checkpoint in --out.")
 @click.option("--json", "as_json", is_flag=True, help="Print the scores as one JSON object.")
 @reports_input_errors
@@ -83,7 +86,7 @@ def train(dataset: Path, out: Path, resume: bool, as_json: bool, **recipe: Any) 
     if os.environ.get("RANK", "0") != "0":  # of the processes that torchrun started, one speaks
         return
     if as_json:
-        click.echo(json.dumps(result))
+        click.echo(json.dumps(result, allow_nan=False))
         return
     _tell_averages(result, "validation")
     click.echo(f"Wrote {out}. Next: lesionary lesanet evaluate {out} {dataset}")
@@ -108,7 +111,7 @@ def evaluate(model: Path, dataset: Path, split: str, gold: Path | None, as_json:
 
     result = evaluate_lesanet(model, dataset, split=split, gold=gold)
     if as_json:
-        click.echo(json.dumps(result))
+        click.echo(json.dumps(result, allow_nan=False))
         return
     click.echo(f"{'label':28}{'AUC':>7}{'prec.':>7}{'recall':>7}{'F1':>7}{'positives':>11}")
     for name, row in result["per_label"].items():
@@ -166,7 +169,7 @@ def predict(model: Path, image: Path, picture: Path, as_json: bool, **where: Any
 
     result = predict_lesion(model, image, picture=picture, **where)
     if as_json:
-        click.echo(json.dumps(result))
+        click.echo(json.dumps(result, allow_nan=False))
         return
     for label in result["labels"][:_SHOWN]:
         mark = "+" if label["positive"] else " "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -59,7 +60,7 @@ def train_lesanet(config: TrainLesanetConfig, *, say: Say = print) -> dict[str, 
 
     Returns:
         The scores on the validation lesions, as `evaluate_lesanet` gives them, and `history`, the
-        figures of the epochs.
+        figures of the epochs, None where no label could be scored.
 
     Raises:
         InputError: If the dataset can't be read, the folder can't be used, or training diverges.
@@ -68,12 +69,14 @@ def train_lesanet(config: TrainLesanetConfig, *, say: Say = print) -> dict[str, 
     from accelerate import PartialState
 
     from vision.data import LesionDataset
+    from vision.distributed import rank
     from vision.drawing import draw_curves
     from vision.lesanet import LesaNetConfig, LesaNetModel
     from vision.processing import LesaNetImageProcessor
     from vision.training import fit
 
-    first = PartialState().is_main_process  # of the processes that torchrun started
+    PartialState()  # lets the processes that torchrun started meet; on a CPU it doesn't count them
+    first = rank() == 0
     say = say if first else _silent
     lessons, checks = (LesionDataset(config.dataset, s) for s in ("train", "validation"))
     recipe = config.training
@@ -97,9 +100,11 @@ def train_lesanet(config: TrainLesanetConfig, *, say: Say = print) -> dict[str, 
         say=lambda figures: say(_line(figures)),
     )
     result = _score(model, checks, lessons)
-    result |= {"training_lesions": len(lessons), "config": asdict(recipe), "history": history}
+    shown = [_without_nan(figures) for figures in history]
+    result |= {"training_lesions": len(lessons), "config": asdict(recipe), "history": shown}
     if first:
-        write_text(config.out / "metrics.json", json.dumps(result, indent=1) + "\n")
+        text = json.dumps(result, indent=1, allow_nan=False) + "\n"
+        write_text(config.out / "metrics.json", text)
         draw_curves(history, config.out / "training_curves.png")
         write_card(config.out, result, config.dataset.name)
     return result
@@ -228,13 +233,14 @@ def predict_lesion(
         - embedding: for retrieval.
 
     Raises:
-        InputError: If model, image, slice or box can't be used.
+        InputError: If model, image, slice or box can't be used, or the picture not be written.
     """
-    from vision.drawing import draw_patch
     from vision.images import lesion_patch
     from vision.lesanet import load_model
     from vision.readers import open_image
 
+    if picture is not None:
+        _check_picture(picture, image)
     network: Any = load_model(model)
     stack = open_image(image, spacing_mm=spacing_mm)
     key = stack.key_slice if slice_index is None else slice_index
@@ -243,12 +249,38 @@ def predict_lesion(
             f"{image} holds slices {min(stack.slice_indices)} to {max(stack.slice_indices)}: say "
             "with --slice in which of them the lesion is."
         )
-    patch = lesion_patch(stack, key, box_px)
+    try:
+        patch = lesion_patch(stack, key, box_px)
+    except InputError as error:  # what is wrong with box, slice or spacing names no file
+        raise InputError(_naming(image, str(error))) from error
     labels, embedding = _ask(network, patch)
     if picture is not None:
-        shown = [(label["term"], label["score"], label["positive"]) for label in labels]
-        draw_patch(patch.pixels, patch.box_px, shown, picture)
+        _draw(patch, labels, picture)
     return {"labels": labels, "embedding": embedding, "slice": key}
+
+
+def _check_picture(picture: Path, image: Path) -> None:
+    """Refuse to draw over the image, or into a folder that isn't there."""
+    if picture.exists() and image.exists() and picture.samefile(image):
+        raise InputError(f"The picture would be drawn over {image}. Give another --picture.")
+    if not picture.parent.is_dir():
+        raise InputError(f"There is no folder {picture.parent} to draw {picture.name} into.")
+
+
+def _naming(image: Path, message: str) -> str:
+    return message if str(image) in message else f"{image}: {message}"
+
+
+def _draw(patch: Patch, labels: Sequence[dict[str, Any]], picture: Path) -> None:
+    from vision.drawing import draw_patch
+
+    shown = [(label["term"], label["score"], label["positive"]) for label in labels]
+    try:
+        draw_patch(patch.pixels, patch.box_px, shown, picture)
+    except OSError as error:
+        raise InputError(
+            f"Can't write {picture}: {error.strerror or error}. Give another --picture."
+        ) from error
 
 
 def _ask(network: Any, patch: Patch) -> tuple[list[dict[str, Any]], list[float]]:
@@ -288,19 +320,23 @@ def convert_lesanet(checkpoint: Path, out: Path, *, ontology: Path | None = None
     from vision.checkpoint import convert_checkpoint
     from vision.labels import LabelSpace
     from vision.processing import LesaNetImageProcessor
-    from vision.run_folder import check_vacant
+    from vision.run_folder import check_vacant, write_model
 
-    check_vacant(out)
     table = Ontology.from_csv(ontology)
     space = LabelSpace.from_content(label_space(table), source=table.source)
     model: Any = convert_checkpoint(checkpoint, space)
-    model.save_pretrained(out)
-    LesaNetImageProcessor.from_config(model.config).save_pretrained(out)
+    check_vacant(out)
+    write_model(model, model.state_dict(), out, [LesaNetImageProcessor.from_config(model.config)])
     return out
 
 
 def _silent(message: str) -> None:
     """What the other processes say."""
+
+
+def _without_nan(figures: dict[str, float]) -> dict[str, float | None]:
+    """JSON has no NaN."""
+    return {name: None if math.isnan(value) else value for name, value in figures.items()}
 
 
 def _line(figures: dict[str, float]) -> str:
@@ -309,8 +345,11 @@ def _line(figures: dict[str, float]) -> str:
         for name in ("weighted_bce", "hard_examples", "triplets", "propagated")
         if name in figures
     )
+    auc, f1 = (
+        "-" if math.isnan(value) else f"{value:.3f}"
+        for value in (figures["validation_auc"], figures["validation_f1"])
+    )
     return (
         f"epoch {figures['epoch']:3.0f}  loss {figures['total']:.3f} ({terms})  validation "
-        f"AUC {figures['validation_auc']:.3f}, F1 {figures['validation_f1']:.3f}  "
-        f"{figures['seconds']:.0f} s"
+        f"AUC {auc}, F1 {f1}  {figures['seconds']:.0f} s"
     )

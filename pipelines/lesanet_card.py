@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,16 @@ def write_card(folder: Path, scores: dict[str, Any], dataset: str) -> None:
         dataset=dataset,
         scores=scores,
         config=scores["config"],
-        best=max(scores["history"], key=lambda row: row["validation_f1"]),
+        kept=_kept(scores["history"]),
         averages=list(_averages(scores)),
     )
     write_text(folder / "README.md", card)
+
+
+def _kept(history: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The epoch whose weights were kept: the first of the best, or the last if none is scored."""
+    scored = [row for row in history if row["validation_f1"] is not None]
+    return max(scored, key=lambda row: float(row["validation_f1"]), default=history[-1])
 
 
 def _averages(scores: dict[str, Any]) -> Iterator[list[str]]:

@@ -252,6 +252,10 @@ def _checked_box(box_px: Sequence[float], width: int, height: int) -> Box:
             f"The box {_numbers(box_px)} lies outside the picture, which is {width} pixels wide "
             f"and {height} high."
         )
+    if x1 <= 0 or y1 <= 0 or x0 >= width or y0 >= height:
+        raise InputError(
+            f"The box {_numbers(box_px)} lies beside the picture ({width} x {height} pixels)."
+        )
     return x0, y0, x1, y1
 
 

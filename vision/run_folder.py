@@ -12,6 +12,7 @@ import os
 import pickle
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypedDict
@@ -149,6 +150,10 @@ def check_vacant(out: Path) -> None:
         )
     if taken:
         raise InputError(f"{out} holds a model already ({taken[0]}). Give another --out.")
+    if (out / "README.md").exists():  # of a dataset, or a whole project
+        raise InputError(
+            f"{out} holds something else: its README.md would be lost. Give another --out."
+        )
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):
@@ -169,10 +174,17 @@ def publish(model: Any, best: Best, out: Path, parts: Iterable[Any] = ()) -> Non
         parts: What else is saved there, such as the image processor.
     """
     model.config.thresholds = best["thresholds"]
+    write_model(model, best["weights"], out, parts)
+
+
+def write_model(
+    model: Any, weights: dict[str, Tensor], out: Path, parts: Iterable[Any] = ()
+) -> None:
+    """Write a model with these weights into its folder; see `publish`."""
     model.config.architectures = [type(model).__name__]
     # Not `model.save_pretrained`, which shows a bar, even where no one sees it.
-    weights = safetensors.torch.save(best["weights"], metadata={"format": "pt"})
-    write_file(out / "model.safetensors", lambda file: file.write(weights))
+    content = safetensors.torch.save(weights, metadata={"format": "pt"})
+    write_file(out / "model.safetensors", lambda file: file.write(content))
     config = model.config.to_json_string().encode()
     write_file(out / "config.json", lambda file: file.write(config))
     for part in parts:
@@ -196,12 +208,24 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_file(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    """Write a file that is complete or absent, and survives a failure of the machine."""
+    """Write a file that is complete or absent, and survives a failure of the machine.
+
+    Raises:
+        InputError: If there is no room for it, or it can't be written.
+    """
     scratch = path.with_name(path.name + _PARTIAL)
-    with scratch.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with scratch.open("wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
+    except (OSError, RuntimeError) as error:  # torch.save tells of a full disk by the latter
+        with suppress(OSError):
+            scratch.unlink()
+        reason = getattr(error, "strerror", None) or "the disk may be full"
+        raise InputError(
+            f"Can't write {path}: {reason}. Make room; a training then goes on with --resume."
+        ) from error
     scratch.replace(path)
     folder = os.open(path.parent, os.O_RDONLY)  # whose entries are what a rename changes
     try:

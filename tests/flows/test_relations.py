@@ -2,10 +2,8 @@
 
 import asyncio
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-import yaml
 
 from flows.relations import train_relations
 from pipelines import relations
@@ -64,16 +62,3 @@ def test_a_deployment_gives_the_parameters_as_json(config):
     assert train_relations.validate_parameters({"config": raw}) == {
         "config": replace(config, epochs=1)
     }
-
-
-def test_every_flow_has_a_deployment():
-    root = Path(__file__).parents[2]
-    deployments = yaml.safe_load((root / "prefect.yaml").read_text(encoding="utf-8"))["deployments"]
-    entrypoints = {d["name"]: d["entrypoint"] for d in deployments}
-    for path in (root / "flows").glob("*.py"):
-        name = path.stem
-        for line in path.read_text(encoding="utf-8").splitlines():
-            if line.startswith("@flow(name="):
-                flow = line.split('"')[1]
-                function = flow.replace("-", "_")
-                assert entrypoints[flow] == f"flows/{name}.py:{function}"

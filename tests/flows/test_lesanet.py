@@ -1,0 +1,65 @@
+"""Training and scoring LesaNet by Prefect is the same, and Prefect sees no lesion."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from flows.lesanet import evaluate_lesanet, train_lesanet
+from pipelines import lesanet
+from pipelines.lesanet import TrainConfig, TrainLesanetConfig
+
+SAME = ("config.json", "model.safetensors", "preprocessor_config.json")
+
+
+async def everything_stored():
+    from prefect.client.orchestration import get_client
+
+    async with get_client() as client:
+        return (
+            await client.read_flow_runs(),
+            await client.read_task_runs(),
+            await client.read_artifacts(),
+            await client.read_logs(),
+        )
+
+
+def without_seconds(result):
+    history = [{**row, "seconds": None} for row in result["history"]]
+    return {**result, "history": history}
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_flows_do_what_the_pipeline_does(trained_lesanet, lesion_dataset, tmp_path):
+    config = replace(trained_lesanet.config, out=tmp_path / "flow")
+    result = train_lesanet(config)
+    assert without_seconds(result) == without_seconds(trained_lesanet.result)
+    for name in SAME:
+        assert (config.out / name).read_bytes() == (trained_lesanet.folder / name).read_bytes()
+    card = (config.out / "README.md").read_text(encoding="utf-8")
+    assert card == (trained_lesanet.folder / "README.md").read_text(encoding="utf-8")
+
+    scores = evaluate_lesanet(config.out, lesion_dataset)
+    assert scores == lesanet.evaluate_lesanet(config.out, lesion_dataset)
+
+    flows, tasks, artifacts, logs = asyncio.run(everything_stored())
+    stored = {a.key: a.data for a in artifacts}
+    assert "# LesaNet: the labels of a lesion in a CT image" in stored["train-lesanet"]
+    assert '"label": "lung"' in stored["evaluate-lesanet"]
+    assert any("Training resnet10 on 8 lesions" in log.message for log in logs)
+    assert "000001_01_01" not in repr((flows, tasks, artifacts, logs))
+
+
+def test_a_deployment_gives_the_parameters_as_json():
+    raw = {
+        "dataset": "lesions",
+        "out": "model",
+        "training": {"epochs": 3, "backbone": "resnet10", "loss": {"triplets": 0}},
+    }
+    config = train_lesanet.validate_parameters({"config": raw})["config"]
+    assert isinstance(config, TrainLesanetConfig)
+    assert (config.dataset, config.training.epochs) == (Path("lesions"), 3)
+    assert isinstance(config.training, TrainConfig)
+    assert config.training.loss.triplets == 0
+    assert config.training.loss.hard_examples == TrainConfig().loss.hard_examples
