@@ -14,7 +14,7 @@ lists was not mentioned. Here the three become targets, by the rules of the auth
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -179,12 +179,19 @@ class Targets:
     def __len__(self) -> int:
         return len(self.positive)
 
+    def __getitem__(self, rows: Tensor | Sequence[int]) -> Targets:
+        """Those of some lesions, given by a mask or by their numbers."""
+        return self._each(lambda values: values[rows])
+
     def to(self, device: torch.device | str) -> Targets:
         """The same on another device."""
+        return self._each(lambda values: values.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Targets:
         return Targets(
-            positive=self.positive.to(device),
-            known=self.known.to(device),
-            reliable=self.reliable.to(device),
+            positive=change(self.positive),
+            known=change(self.known),
+            reliable=change(self.reliable),
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,14 +33,6 @@ class Lessons:
     data: LesionData
     targets: Targets
     rows: list[int]
-
-    def targets_of(self, rows: Sequence[int]) -> Targets:
-        """The targets of some lesions."""
-        positive, known, reliable = (
-            values[rows]
-            for values in (self.targets.positive, self.targets.known, self.targets.reliable)
-        )
-        return Targets(positive=positive, known=known, reliable=reliable)
 
 
 @dataclass(frozen=True, kw_only=True)

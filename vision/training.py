@@ -148,7 +148,7 @@ def train_one_epoch(
     started = time.monotonic() - progress.seconds
     loaded = load_batches(lessons.data, parts, workers=config.workers)
     for rows, inputs in zip(todo, loaded, strict=True):
-        terms = train_step(learner, inputs, lessons.targets_of(rows), progress.step, epoch=epoch)
+        terms = train_step(learner, inputs, lessons.targets[rows], progress.step, epoch=epoch)
         progress.step += 1
         for name, value in terms.items():
             progress.sums[name] = progress.sums.get(name, 0.0) + value

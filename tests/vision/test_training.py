@@ -128,6 +128,22 @@ def test_scores_with_given_thresholds(tiny):
     assert model.training
 
 
+def test_lesions_without_a_positive_label_are_not_scored(tiny):
+    model, data, more = tiny.make_model(), tiny.TinyData(12), tiny.TinyData(24, seed=2)
+    more.pixels[:12], more.relevant[:12] = data.pixels, data.relevant
+    more.relevant[12:] = False
+    more.uncertain[12:, 1] = True
+    assert evaluate(model, more).table.equals(evaluate(model, data).table)
+
+
+def test_without_any_positive_label_nothing_is_scored(tiny):
+    data = tiny.TinyData()
+    data.relevant[:] = False
+    scores = evaluate(tiny.make_model(), data)
+    assert scores.averages["labels_scored"] == 0
+    assert scores.averages["auc"] is None
+
+
 def test_a_diverging_training_stops_and_keeps_the_last_checkpoint(tiny, tmp_path):
     data = tiny.TinyData()
     calls = []
