@@ -24,7 +24,7 @@ from vision.errors import InputError
 
 FOLDER: Final = "checkpoints"
 _PARTIAL: Final = ".partial"
-_UNREADABLE: Final = (
+UNREADABLE: Final = (
     *(OSError, EOFError, pickle.UnpicklingError),
     *(ValueError, RuntimeError, KeyError, TypeError, AttributeError),
 )
@@ -89,22 +89,19 @@ def read_checkpoint(out: Path, *, names: Sequence[str], config: dict[str, Any]) 
         checkpoint: Checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         if checkpoint.keys() != Checkpoint.__annotations__.keys():
             raise ValueError(f"it holds {', '.join(checkpoint)}")
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-        KeyError,
-        TypeError,
-        EOFError,
-        pickle.UnpicklingError,
-    ) as error:
-        raise InputError(
-            f"Can't read the checkpoint {path}; it is damaged or of another version. "
-            "Delete it and start without --resume."
-        ) from error
+    except UNREADABLE as error:
+        raise unreadable(path) from error
     check_names(names, checkpoint["names"], f"the checkpoint {path.name}")
     _check_config(config, checkpoint["config"], path)
     return checkpoint
+
+
+def unreadable(path: Path) -> InputError:
+    """What to say of a checkpoint that training can't go on from."""
+    return InputError(
+        f"Can't read the checkpoint {path}; it is damaged or of another version. "
+        "Delete it and start without --resume."
+    )
 
 
 def check_names(names: Sequence[str], expected: Sequence[str], whose: str) -> None:

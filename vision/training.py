@@ -91,7 +91,7 @@ def fit(
     else:
         run_folder.check_vacant(out)
     learner = make_learner(model, lessons, config)
-    progress = _restore(learner, checkpoint) if resume else Progress()
+    progress = _restore(learner, checkpoint, out) if resume else Progress()
 
     def save() -> None:
         if rank() == 0:
@@ -211,12 +211,15 @@ def _checkpoint(learner: Learner, progress: Progress, names: Sequence[str]) -> C
     )
 
 
-def _restore(learner: Learner, checkpoint: Checkpoint) -> Progress:
-    learner.model.load_state_dict(checkpoint["weights"])
-    learner.optimizer.load_state_dict(checkpoint["optimizer"])
-    if learner.accelerator.scaler and checkpoint["scaler"]:
-        learner.accelerator.scaler.load_state_dict(checkpoint["scaler"])
-    return Progress(**checkpoint["progress"])
+def _restore(learner: Learner, checkpoint: Checkpoint, out: Path) -> Progress:
+    try:
+        learner.model.load_state_dict(checkpoint["weights"])
+        learner.optimizer.load_state_dict(checkpoint["optimizer"])
+        if learner.accelerator.scaler and checkpoint["scaler"]:
+            learner.accelerator.scaler.load_state_dict(checkpoint["scaler"])
+        return Progress(**checkpoint["progress"])
+    except run_folder.UNREADABLE as error:  # of a network that had other layers
+        raise run_folder.unreadable(run_folder.latest_checkpoint(out) or out) from error
 
 
 def _must_match(config: TrainConfig) -> dict[str, Any]:

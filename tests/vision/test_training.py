@@ -207,6 +207,17 @@ def test_resuming_needs_a_sound_checkpoint(tiny, tmp_path):
         tiny.train(tmp_path, epochs=1, resume=True)
 
 
+def test_resuming_needs_a_checkpoint_of_this_network(tiny, tmp_path):
+    tiny.train(tmp_path, epochs=1)
+    path = latest_checkpoint(tmp_path)
+    content = torch.load(path, weights_only=True)
+    content["weights"].popitem()
+    for strange in (content, [1]):
+        torch.save(strange, path)
+        with pytest.raises(InputError, match=r"Can't read the checkpoint .*step-00000003.pt"):
+            tiny.train(tmp_path, epochs=1, resume=True)
+
+
 def test_resuming_needs_the_same_settings(tiny, tmp_path):
     tiny.train(tmp_path, epochs=1)
     with pytest.raises(
