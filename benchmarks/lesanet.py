@@ -31,7 +31,6 @@ from torch.nn import functional as F
 from pipelines.lesions import ImportConfig, import_deeplesion
 from pipelines.phantom import write_phantom
 from vision.data import LesionDataset
-from vision.labels import Targets, targets_of
 from vision.lesanet import LesaNetConfig, LesaNetModel
 from vision.losses import LesaNetLoss, LossConfig
 from vision.losses.triplets import label_similarity
@@ -39,6 +38,7 @@ from vision.losses.weighted_bce import class_weights
 from vision.phantom.cases import PhantomConfig
 from vision.readers import open_image
 from vision.recipe import TrainConfig, clip_gradients, make_optimizer
+from vision.targets import Targets, targets_of
 
 Seconds = dict[str, float]
 

@@ -133,8 +133,8 @@ def _score(
     """The scores of a network, its labels' frequencies counted in the training lesions."""
     import torch
 
-    from vision.labels import targets_of
     from vision.prediction import evaluate
+    from vision.targets import targets_of
 
     thresholds = torch.tensor(_thresholds(model), dtype=torch.float64)
     scores = evaluate(model, lesions, thresholds=thresholds)

@@ -23,7 +23,7 @@ from torch.utils.data import Dataset
 
 from vision.errors import InputError
 from vision.images import normalise
-from vision.labels import LabelSpace
+from vision.labels import LabelSpace, check_label_names
 from vision.rows import LISTS, PATCH_SHAPE, label_names_of, shards_of
 
 if TYPE_CHECKING:
@@ -57,7 +57,13 @@ class LesionDataset(Dataset[Batch]):
     def __init__(self, folder: Path, split: str) -> None:
         self.rows = _open_split(folder, split)
         self.space = LabelSpace.from_json(folder / "labels.json")
-        _check_names(folder, label_names_of(self.rows.features), self.space.names)
+        check_label_names(
+            self.space.names,
+            label_names_of(self.rows.features),
+            what=str(folder / "labels.json"),
+            than="the dataset's rows",
+            advice="Both are written together; copy the dataset anew, or make it again.",
+        )
         self.boxes_px = torch.tensor(self._column("patch_box_px").to_pylist())
         self.relevant, self.uncertain, self.irrelevant = (
             _mask(self._column(name), len(self.space)) for name in LISTS
@@ -144,17 +150,6 @@ def _open_split(folder: Path, split: str) -> ArrowDataset:
             f"The split '{split}' of {folder} can't be read: {error.__cause__ or error}. Copy the "
             "dataset anew, or make it again."
         ) from error
-
-
-def _check_names(folder: Path, rows: Sequence[str], table: Sequence[str]) -> None:
-    if tuple(rows) == tuple(table):
-        return
-    strange = sorted(set(rows) ^ set(table))
-    what = f"'{strange[0]}' is in one of them only" if strange else "their order differs"
-    raise InputError(
-        f"{folder / 'labels.json'} has other labels ({len(table)}) than the rows ({len(rows)}): "
-        f"{what}. Both are written together; copy the dataset anew, or make it again."
-    )
 
 
 def _mask(lists: ChunkedArray, size: int) -> Tensor:

@@ -20,10 +20,10 @@ from vision.distributed import (
     world_size,
 )
 from vision.errors import InputError
-from vision.labels import Targets, targets_of
 from vision.losses import LesaNetLoss
 from vision.losses.weighted_bce import class_weights
 from vision.recipe import TrainConfig, clip_gradients, make_optimizer, step_seed
+from vision.targets import Targets, targets_of
 
 
 @dataclass(frozen=True, kw_only=True)

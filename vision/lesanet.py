@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,10 +19,9 @@ from transformers.utils.generic import ModelOutput
 
 from vision.backbones import build_backbone
 from vision.errors import InputError
-from vision.labels import LabelSpace
+from vision.labels import LabelSpace, check_label_names
 
 _POOL: Final = 5  # cells along a side of what is pooled from a map
-_SHOWN: Final = 3
 
 
 class LesaNetConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
@@ -238,31 +237,13 @@ def check_labels(config: LesaNetConfig, names: Sequence[str]) -> None:
     Raises:
         InputError: If they are not; the message names the difference.
     """
-    ours, theirs = config.label_names, list(names)
-    if ours == theirs:
-        return
-    if sorted(ours) == sorted(theirs):
-        place = next(i for i, pair in enumerate(zip(ours, theirs, strict=True)) if len({*pair}) > 1)
-        difference = f"place {place} holds '{theirs[place]}' there and '{ours[place]}' here"
-        raise InputError(
-            f"The dataset has the model's labels in another order: {difference}. "
-            "Write the dataset anew with the model's label table."
-        )
-    differences = [
-        *_alone("the dataset", theirs, ours),
-        *_alone("the model", ours, theirs),
-    ] or [f"{len(theirs)} instead of {len(ours)}, some of them twice"]
-    raise InputError(
-        f"The dataset has other labels than the model: {'; '.join(differences)}. "
-        "Choose a dataset with the model's labels, or train a model on this one."
+    check_label_names(
+        names,
+        config.label_names,
+        what="The dataset",
+        than="the model",
+        advice="Choose a dataset with the model's labels, or train a model on this one.",
     )
-
-
-def _alone(whose: str, names: Sequence[str], others: Sequence[str]) -> Iterator[str]:
-    alone = [f"'{name}'" for name in names if name not in set(others)]
-    if alone:
-        more = f" and {len(alone) - _SHOWN} more" if len(alone) > _SHOWN else ""
-        yield f"only {whose} has {', '.join(alone[:_SHOWN])}{more}"
 
 
 AutoConfig.register(LesaNetConfig.model_type, LesaNetConfig)

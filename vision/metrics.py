@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from vision.errors import InputError
-from vision.labels import LabelSpace, Targets
+from vision.labels import LabelSpace
 from vision.scores import LabelScores
+from vision.targets import Targets
 
 __all__ = [
     "LabelScores",

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from vision.batches import Batch, LesionData, load_batches
 from vision.distributed import gather, rank, world_size
-from vision.labels import Positives, targets_of
 from vision.metrics import LabelScores, calibrate_thresholds, evaluate_labels
+from vision.targets import Positives, targets_of
 
 
 def predict(

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from vision.errors import InputError
-from vision.labels import Positives
 from vision.losses import LossConfig
+from vision.targets import Positives
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,9 @@ from tqdm import tqdm
 from vision import run_folder
 from vision.batches import LesionData, load_batches
 from vision.distributed import rank, world_size
+from vision.labels import check_label_names
 from vision.learner import Learner, Lessons, make_learner, make_lessons, train_step
+from vision.lesanet import check_labels
 from vision.prediction import evaluate, predict
 from vision.recipe import (
     TrainConfig,
@@ -83,8 +85,14 @@ def fit(
         InputError: If data, folder or checkpoint do not fit, or the training diverges.
     """
     names = train_data.space.names
-    run_folder.check_names(names, model.config.label_names, "the model")
-    run_folder.check_names(validation_data.space.names, names, "the training lesions")
+    check_labels(model.config, names)
+    check_label_names(
+        validation_data.space.names,
+        names,
+        what="The validation part",
+        than="the training part",
+        advice="Take both from one dataset.",
+    )
     lessons = make_lessons(train_data, config)
     if resume:
         checkpoint = run_folder.read_checkpoint(out, names=names, config=_must_match(config))

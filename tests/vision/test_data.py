@@ -118,11 +118,11 @@ def test_other_labels_in_labels_json_are_told(tmp_path):
     write_lesions(list(cuts())[:1], tmp_path, SPACE)
     renamed = json.loads(json.dumps(SPACE).replace("mass", "cyst"))
     (tmp_path / "labels.json").write_text(dumped(renamed), encoding="utf-8")
-    with pytest.raises(InputError, match=r"other labels .* 'cyst' is in one of them only"):
+    with pytest.raises(InputError, match=r"other labels .* 'cyst' is new, 'mass' is missing"):
         LesionDataset(tmp_path, "train")
     turned = {"labels": SPACE["labels"][::-1]}
     (tmp_path / "labels.json").write_text(dumped(turned), encoding="utf-8")
-    with pytest.raises(InputError, match="their order differs"):
+    with pytest.raises(InputError, match="label 1 is 'mass' instead of 'lung'"):
         LesionDataset(tmp_path, "train")
 
 

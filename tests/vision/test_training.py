@@ -241,13 +241,13 @@ def test_resuming_needs_the_same_labels(tiny, tmp_path, monkeypatch):
     tiny.train(tmp_path, epochs=1)
     data, validation = renamed(tiny.TinyData()), renamed(tiny.TinyData(seed=1))
     monkeypatch.setattr(tiny, "SPACE", data.space)
-    with pytest.raises(InputError, match="'spine' instead of 'chest' as label 1") as caught:
+    with pytest.raises(InputError, match="'spine' is new, 'chest' is missing") as caught:
         tiny.train(tmp_path, data=data, validation=validation, epochs=1, resume=True)
     assert "the checkpoint step-00000003.pt" in str(caught.value)
 
 
 def test_both_parts_need_the_same_labels(tiny, tmp_path):
-    with pytest.raises(InputError, match="other labels than the training lesions"):
+    with pytest.raises(InputError, match="other labels than the training part"):
         tiny.train(tmp_path, validation=renamed(tiny.TinyData()))
 
 
