@@ -10,7 +10,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from vision.batches import Batch, LesionData
+from vision.data import Batch, LesionData
 from vision.distributed import (
     average_gradients,
     gather,

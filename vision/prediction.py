@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vision.batches import Batch, LesionData, load_batches
+from vision.data import Batch, LesionData, load_batches
 from vision.distributed import gather, rank, world_size
 from vision.metrics import LabelScores, calibrate_thresholds, evaluate_labels
 from vision.targets import Positives, targets_of

@@ -17,7 +17,7 @@ from typing import Any, Final
 from tqdm import tqdm
 
 from vision import run_folder
-from vision.batches import LesionData, load_batches
+from vision.data import LesionData, load_batches
 from vision.distributed import rank, world_size
 from vision.labels import check_label_names
 from vision.learner import Learner, Lessons, make_learner, make_lessons, train_step
