@@ -19,6 +19,7 @@ from transformers.utils.generic import ModelOutput
 
 from vision.backbones import build_backbone
 from vision.errors import InputError
+from vision.images import WINDOW_HU
 from vision.labels import LabelSpace, check_label_names
 
 _POOL: Final = 5  # cells along a side of what is pooled from a map
@@ -49,7 +50,7 @@ class LesaNetConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
         propagation: bool = True,
         uniform_gamma: bool = False,
         patch_size_px: int = 120,
-        window_hu: Sequence[float] = (-1024.0, 3071.0),
+        window_hu: Sequence[float] = WINDOW_HU,
         mm_per_px: float = 1.0,
         slice_step_mm: float = 2.0,
         mean: float = 50.0,
