@@ -109,7 +109,7 @@ def evaluate_lesanet(model: Path, dataset: Path, *, split: str = "test") -> dict
     """Score a trained network on a split of a lesion dataset.
 
     Returns:
-        `vision.scores.LabelScores.to_json`, and the `lesions` it was scored on.
+        `vision.scores.LabelScores.to_json`.
 
     Raises:
         InputError: If the model or dataset can't be read, or they have other labels.
@@ -136,14 +136,14 @@ def _score(
     from vision.prediction import evaluate
     from vision.targets import targets_of
 
-    thresholds = torch.tensor(_thresholds(model), dtype=torch.float64)
-    scores = evaluate(model, lesions, thresholds=thresholds)
+    frequencies = None
     if training is not None:
         learned = targets_of(
             training.relevant, training.uncertain, training.irrelevant, training.space
         )
-        scores.table["training_positives"] = learned.positive.sum(0).numpy()
-    return {**scores.to_json(), "lesions": len(lesions)}
+        frequencies = learned.positive.sum(0)
+    thresholds = torch.tensor(_thresholds(model), dtype=torch.float64)
+    return evaluate(model, lesions, thresholds=thresholds, training_positives=frequencies).to_json()
 
 
 def _thresholds(model: LesaNetModel) -> list[float]:

@@ -168,7 +168,7 @@ def score_predictions(
         columns["training_positives"] = training_positives
     table = pd.DataFrame({k: v.cpu().numpy() for k, v in columns.items()}, index=list(space.names))
     table.insert(0, "class", list(space.classes))
-    return LabelScores(table=table)
+    return LabelScores(table=table, lesions=len(scores))
 
 
 def auc(scores: Tensor, positive: Tensor, known: Tensor) -> Tensor:

@@ -54,6 +54,7 @@ def evaluate(
     *,
     thresholds: Tensor | None = None,
     positives: Positives = "R",
+    training_positives: Tensor | None = None,
     batch_size: int = 128,
     workers: int = 0,
 ) -> LabelScores:
@@ -68,6 +69,8 @@ def evaluate(
         thresholds: From which probability each label is predicted. By default those that are best
             for the same lesions, as the authors do on the validation part. Shape: (C,).
         positives: Which label lists count as positive: R, RU or RUI.
+        training_positives: How often each label is positive in the training part, for averages
+            by frequency. Shape: (C,).
         batch_size: Lesions at a time, in each process.
         workers: Processes that load batches ahead.
     """
@@ -79,4 +82,11 @@ def evaluate(
     probabilities, targets = probabilities[told], targets[told]
     if thresholds is None:
         thresholds = calibrate_thresholds(probabilities, targets)
-    return evaluate_labels(probabilities, targets.positive, targets.known, thresholds, data.space)
+    return evaluate_labels(
+        probabilities,
+        targets.positive,
+        targets.known,
+        thresholds,
+        data.space,
+        training_positives=training_positives,
+    )

@@ -133,7 +133,9 @@ def test_lesions_without_a_positive_label_are_not_scored(tiny):
     more.pixels[:12], more.relevant[:12] = data.pixels, data.relevant
     more.relevant[12:] = False
     more.uncertain[12:, 1] = True
-    assert evaluate(model, more).table.equals(evaluate(model, data).table)
+    scores = evaluate(model, more)
+    assert scores.lesions == scores.to_json()["lesions"] == 12
+    assert scores.table.equals(evaluate(model, data).table)
 
 
 def test_without_any_positive_label_nothing_is_scored(tiny):
