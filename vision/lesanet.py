@@ -22,6 +22,10 @@ from vision.errors import InputError
 from vision.images import WINDOW_HU
 from vision.labels import LabelSpace, check_label_names
 
+_UNREADABLE: Final = (
+    *(OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError),
+    SafetensorError,
+)
 _POOL: Final = 5  # cells along a side of what is pooled from a map
 
 
@@ -214,7 +218,8 @@ def load_model(folder: Path) -> LesaNetModel:
     """Load a trained network from its folder, ready to predict.
 
     Raises:
-        InputError: If the folder holds no such network, or not all of it.
+        InputError: If the folder holds no such network, not all of it, or one whose backbone is
+            not known here.
     """
     # Not `from_pretrained`, which takes a second to find out that there is nothing to fetch.
     try:
@@ -223,7 +228,12 @@ def load_model(folder: Path) -> LesaNetModel:
             raise ValueError(kind)
         model = LesaNetModel(LesaNetConfig.from_pretrained(folder, local_files_only=True))
         model.load_state_dict(load_file(folder / "model.safetensors"))
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
+        thresholds = model.config.thresholds
+        if thresholds is not None and len(thresholds) != model.config.num_labels:
+            raise ValueError(f"{len(thresholds)} thresholds")
+    except InputError:
+        raise
+    except _UNREADABLE as error:
         raise InputError(
             f"{folder} holds no LesaNet model that can be read. "
             "Train one with 'lesionary lesanet train'."

@@ -1,3 +1,4 @@
+import json
 import math
 
 import pytest
@@ -179,6 +180,22 @@ def test_folder_without_a_model_is_refused(tmp_path):
     model.config.backbone = "vgg16"
     model.config.save_pretrained(tmp_path)
     with pytest.raises(InputError, match="holds no LesaNet model"):
+        load_model(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("thresholds", [0.5], "holds no LesaNet model"),
+        ("id2label", 3, "holds no LesaNet model"),
+        ("backbone", "vgg61", "There is no backbone 'vgg61'"),
+    ],
+)
+def test_a_config_that_can_not_be_is_told(tmp_path, name, value, told):
+    network().save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {name: value}))
+    with pytest.raises(InputError, match=told):
         load_model(tmp_path)
 
 
