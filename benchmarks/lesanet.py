@@ -31,7 +31,6 @@ from torch.nn import functional as F
 from pipelines.lesions import ImportConfig, import_deeplesion
 from pipelines.phantom import write_phantom
 from vision.data import LesionDataset
-from vision.labels import Targets, targets_of
 from vision.lesanet import LesaNetConfig, LesaNetModel
 from vision.losses import LesaNetLoss, LossConfig
 from vision.losses.triplets import label_similarity
@@ -39,6 +38,7 @@ from vision.losses.weighted_bce import class_weights
 from vision.phantom.cases import PhantomConfig
 from vision.readers import open_image
 from vision.recipe import TrainConfig, clip_gradients, make_optimizer
+from vision.targets import Targets, targets_of
 
 Seconds = dict[str, float]
 
@@ -68,20 +68,12 @@ def reference_batch(folder: Path, rows: list[dict[str, Any]]) -> Tensor:
         key, interval = row["slice_index"], row["spacing_mm"][2]
         away = 2.0 / interval
         near, far = int(np.floor(away)), int(np.ceil(away))
-        existing = set(image.slice_indices)
-
-        def at(
-            steps: int, key: int = key, existing: set[int] = existing, image: Any = image
-        ) -> Any:
-            while key + steps not in existing:
-                steps -= int(np.sign(steps))
-            return image.slice_hu(key + steps).numpy().astype(np.float64)
-
-        slices = [at(0)]
+        slices = [_slice_at(image, key, 0)]
         for side in (-1, 1):
-            mixed = at(side * near)
+            mixed = _slice_at(image, key, side * near)
             if far != near:
-                mixed = (away - near) * at(side * far) + (far - away) * mixed
+                further = _slice_at(image, key, side * far)
+                mixed = (away - near) * further + (far - away) * mixed
             slices.insert(0 if side < 0 else 2, mixed)
         whole = np.clip((np.stack(slices) + 1024) / 4095, 0, 1) * 255
         scale = row["spacing_mm"][0]
@@ -94,9 +86,9 @@ def reference_batch(folder: Path, rows: list[dict[str, Any]]) -> Tensor:
     return ((torch.stack(patches) - 50) / 255).float()
 
 
-def _slice_at(image: Any, key: int, existing: set[int], steps: int) -> np.ndarray:
+def _slice_at(image: Any, key: int, steps: int) -> np.ndarray:
     """Decode the slice some steps away, or the next existing one towards the key slice."""
-    while key + steps not in existing:
+    while key + steps not in image.slice_indices:
         steps -= int(np.sign(steps))
     return image.slice_hu(key + steps).numpy().astype(np.float64)
 
@@ -209,9 +201,7 @@ def measure(batch_size: int, rounds: int, scratch: Path) -> dict[str, Any]:
     convolutions, backbones = [], []
     for step in range(rounds + 1):
         drawn = np.random.default_rng(step).permutation(len(data))[:batch_size].tolist()
-        truth = Targets(
-            **{k: getattr(targets, k)[drawn] for k in ("positive", "known", "reliable")}
-        )
+        truth = targets[drawn]
         _our_step(clocks["ours"], data, drawn, truth, model, loss, ours)
         _reference_step(
             clocks["reference"], images, [rows[i] for i in drawn], data.boxes_px[drawn], truth,

@@ -11,7 +11,7 @@ from nlp.errors import InputError
 from nlp.records import RELATIONS, Passage
 from nlp.store import replace_file
 from pipelines.decisions import Decided
-from pipelines.page import render
+from pipelines.rendering import render
 
 MAX_ERRORS: Final = 200
 

@@ -71,6 +71,7 @@ def train_lesanet(config: TrainLesanetConfig, *, say: Say = print) -> dict[str, 
     from vision.data import LesionDataset
     from vision.distributed import rank
     from vision.drawing import draw_curves
+    from vision.learner import make_lessons
     from vision.lesanet import LesaNetConfig, LesaNetModel
     from vision.processing import LesaNetImageProcessor
     from vision.training import fit
@@ -80,13 +81,14 @@ def train_lesanet(config: TrainLesanetConfig, *, say: Say = print) -> dict[str, 
     say = say if first else _silent
     lessons, checks = (LesionDataset(config.dataset, s) for s in ("train", "validation"))
     recipe = config.training
+    learned = len(make_lessons(lessons, recipe).rows)  # those with a positive label
     torch.manual_seed(recipe.seed)
     settings = LesaNetConfig.from_labels(
         lessons.space, backbone=recipe.backbone, propagation=recipe.loss.propagated > 0
     )
     model: Any = LesaNetModel(settings)
     say(
-        f"Training {recipe.backbone} on {len(lessons):,} lesions, validating on {len(checks):,}, "
+        f"Training {recipe.backbone} on {learned:,} lesions, validating on {len(checks):,}, "
         f"{len(lessons.space)} labels."
     )
     history = fit(
@@ -101,7 +103,7 @@ def train_lesanet(config: TrainLesanetConfig, *, say: Say = print) -> dict[str, 
     )
     result = _score(model, checks, lessons)
     shown = [_without_nan(figures) for figures in history]
-    result |= {"training_lesions": len(lessons), "config": asdict(recipe), "history": shown}
+    result |= {"training_lesions": learned, "config": asdict(recipe), "history": shown}
     if first:
         text = json.dumps(result, indent=1, allow_nan=False) + "\n"
         write_text(config.out / "metrics.json", text)
@@ -123,15 +125,18 @@ def evaluate_lesanet(
             reports were found to say. Lesions that it does not name are left out.
 
     Returns:
-        `vision.scores.LabelScores.to_json`, and the `lesions` it was scored on.
+        `vision.scores.LabelScores.to_json`.
 
     Raises:
         InputError: If the model, dataset or table can't be read, or they have other labels.
     """
+    import torch
+
     from vision.data import LesionDataset
     from vision.lesanet import check_labels, load_model
 
     network: Any = load_model(model)
+    network.to("cuda" if torch.cuda.is_available() else "cpu")
     lesions = LesionDataset(dataset, split)
     check_labels(network.config, lesions.space.names)
     truth = None if gold is None else read_gold(gold)
@@ -169,37 +174,34 @@ def _score(
     """The scores of a network, its labels' frequencies counted in the training lesions."""
     import torch
 
-    from vision.labels import targets_of
     from vision.metrics import evaluate_labels
-    from vision.prediction import predict
+    from vision.prediction import evaluate, predict
+    from vision.targets import targets_of
 
-    space = lesions.space
-    targets = targets_of(
-        lesions.relevant, lesions.uncertain, lesions.irrelevant, space, positives="R"
-    )
-    positive, known, rows = targets.positive, targets.known, list(range(len(lesions)))
-    if truth is not None:
-        rows = [i for i, lesion in enumerate(lesions.lesion_ids) if lesion in truth]
-        if not rows:
-            raise InputError("The table with the gold labels names none of the split's lesions.")
-        stated = [set(truth[lesions.lesion_ids[i]]) for i in rows]
-        positive = space.expand(torch.tensor([[n in s for n in space.names] for s in stated]))
-        known = torch.ones_like(positive)
-    counts = None
+    frequencies = None
     if training is not None:
         learned = targets_of(
             training.relevant, training.uncertain, training.irrelevant, training.space
         )
-        counts = learned.positive.sum(0)
-    scores = evaluate_labels(
+        frequencies = learned.positive.sum(0)
+    thresholds = torch.tensor(_thresholds(model), dtype=torch.float64)
+    if truth is None:
+        scores = evaluate(model, lesions, thresholds=thresholds, training_positives=frequencies)
+        return scores.to_json()
+    space = lesions.space
+    rows = [i for i, lesion in enumerate(lesions.lesion_ids) if lesion in truth]
+    if not rows:
+        raise InputError("The table with the gold labels names none of the split's lesions.")
+    stated = [set(truth[lesions.lesion_ids[i]]) for i in rows]
+    positive = space.expand(torch.tensor([[n in s for n in space.names] for s in stated]))
+    return evaluate_labels(
         predict(model, lesions)["probabilities"][rows],
         positive,
-        known,
-        torch.tensor(_thresholds(model), dtype=torch.float64),
+        torch.ones_like(positive),
+        thresholds,
         space,
-        training_positives=counts,
-    )
-    return {**scores.to_json(), "lesions": len(rows)}
+        training_positives=frequencies,
+    ).to_json()
 
 
 def _thresholds(model: Any) -> list[float]:
@@ -250,13 +252,23 @@ def predict_lesion(
             "with --slice in which of them the lesion is."
         )
     try:
-        patch = lesion_patch(stack, key, box_px)
+        patch = lesion_patch(stack, key, box_px, **_geometry(network.config))
     except InputError as error:  # what is wrong with box, slice or spacing names no file
         raise InputError(_naming(image, str(error))) from error
     labels, embedding = _ask(network, patch)
     if picture is not None:
         _draw(patch, labels, picture)
     return {"labels": labels, "embedding": embedding, "slice": key}
+
+
+def _geometry(config: Any) -> dict[str, Any]:
+    """How the patches were cut that the network learned from."""
+    return {
+        "size_px": config.patch_size_px,
+        "mm_per_px": config.mm_per_px,
+        "slice_step_mm": config.slice_step_mm,
+        "window": tuple(config.window_hu),
+    }
 
 
 def _check_picture(picture: Path, image: Path) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipelines.cards import render_card
+from pipelines.rendering import render
 from vision.run_folder import write_text
 
 
@@ -18,7 +18,7 @@ def write_card(folder: Path, scores: dict[str, Any], dataset: str) -> None:
         scores: As `pipelines.lesanet.train_lesanet` returns them.
         dataset: The name of what it was trained on.
     """
-    card = render_card(
+    card = render(
         "lesanet_card.md",
         dataset=dataset,
         scores=scores,

@@ -24,7 +24,7 @@ from vision.deeplesion import (
     read_published_labels,
 )
 from vision.errors import InputError
-from vision.labels import LabelSpace
+from vision.labels import LabelSpace, check_label_names
 from vision.mined import merge_bookmarks, read_mined_rows
 from vision.rows import LISTS, Lesion, Rejected, new_folder, write_lesions, write_rejected
 
@@ -127,8 +127,9 @@ def _label_space(dataset: Path, names: Sequence[str]) -> LabelSpace:
             "on the same reports once more; that adds the file and mines nothing anew."
         )
     space = LabelSpace.from_json(path)
-    if space.names != tuple(names):
-        raise InputError(f"{path} has other labels than the rows of the dataset; mine it anew.")
+    check_label_names(
+        space.names, names, what=str(path), than="the dataset's rows", advice="Mine it anew."
+    )
     return space
 
 

@@ -9,15 +9,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-import jinja2
-
 from nlp.ontology import Ontology
 from nlp.records import RELATIONS
 from nlp.rows import SPLITS, shards
 from nlp.store import Manifest, replace_file
+from pipelines.rendering import render
 
 MAX_ROWS: Final = 600
-_TEMPLATES: Final = Path(__file__).parent / "templates"
 
 
 def write_page(folder: Path, manifest: Manifest, ontology: Ontology) -> Path:
@@ -47,16 +45,6 @@ def write_page(folder: Path, manifest: Manifest, ontology: Ontology) -> Path:
     path = folder / "overview.html"
     replace_file(path, page)
     return path
-
-
-def render(template: str, **values: object) -> str:
-    """Fill one of our templates; what is filled in is escaped."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    return environment.get_template(template).render(**values)
 
 
 def _rows(folder: Path, manifest: Manifest) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from PIL import Image
@@ -19,9 +18,9 @@ from vision.phantom.body import Floats
 from vision.phantom.cases import Case, make_cases
 from vision.phantom.cases import PhantomConfig as PhantomConfig
 from vision.phantom.reports import PhantomReport, write_report
+from vision.readers.png import HU_OFFSET
 from vision.rows import new_folder
 
-HU_OFFSET: Final = 32768  # DeepLesion's PNGs store HU + 32768
 Say = Callable[[str], None]
 
 

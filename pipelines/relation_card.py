@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import jinja2
-
 from nlp.records import RELATIONS
 from nlp.store import replace_file
+from pipelines.rendering import render
 
 if TYPE_CHECKING:
     from pipelines.relations import TrainRelationsConfig
@@ -20,7 +18,6 @@ _KINDS: Final = {
     "cnn-attention": "A convolutional network with self-attention after Peng et al. 2019",
     "transformer": "A pretrained encoder with entity markers after Zhou and Chen 2022",
 }
-_TEMPLATES: Final = Path(__file__).parent / "templates"
 
 
 def write_card(
@@ -35,15 +32,9 @@ def write_card(
         config: What was trained.
     """
     shipped = ["the sentences that ship with lesionary"] if config.shipped else []
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=False,
-        undefined=jinja2.StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    card = environment.get_template("relation_card.md").render(
+    card = render(
+        "relation_card.md",
         kinds=_KINDS,
-        version=version("lesionary"),
         config=config,
         epochs=len(scores["curve"]),
         trained_on=", ".join([*shipped, *(p.name for p in config.corpora)]),

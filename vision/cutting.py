@@ -61,8 +61,10 @@ def find_image(images: Path, image_file: str) -> Path:
     of the two the table says, and as a JPG of either name where there is no PNG.
 
     Raises:
-        InputError: If there is none.
+        InputError: If there is none, or `image_file` does not count from the folder of images.
     """
+    if Path(image_file).is_absolute():
+        raise InputError("image_file is to be relative to the folder of images")
     names = [image_file]
     if match := _DEEPLESION.fullmatch(image_file):
         folder, series, number = match[1] or "", match[2], match[3]

@@ -1,35 +1,53 @@
 """A lesion dataset as a network reads it: batches of patches, boxes and label masks.
 
-The patches stay on disk, in the memory-mapped Arrow file that `datasets` makes of the shards when
-it first sees them, and are turned into float32 as they are asked for.
+The patches stay on disk, in the memory-mapped Arrow file that `datasets` makes of the shards in its
+cache when it first sees them, and are turned into float32 as they are asked for. Sentences of
+reports stay out of that copy.
 """
 
 from __future__ import annotations
 
 import warnings
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import torch
 from datasets import Dataset as ArrowDataset
 from datasets import Features
 from datasets.exceptions import DatasetGenerationError
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from vision.errors import InputError
 from vision.images import normalise
-from vision.labels import LabelSpace
+from vision.labels import LabelSpace, check_label_names
 from vision.rows import LISTS, PATCH_SHAPE, label_names_of, shards_of
 
 if TYPE_CHECKING:
     from pyarrow import ChunkedArray
 
 Batch = dict[str, Tensor]
+
+
+class LesionData(Protocol):
+    """What training and scoring ask of lesions, by number; a `LesionDataset` is one.
+
+    A batch holds at least `pixel_values` (n, 3, H, W), as the network takes them, and `boxes_px`
+    (n, 4), the lesions in them. The label lists are masks. Shape of each: (N, C), bool.
+    """
+
+    space: LabelSpace
+    relevant: Tensor
+    uncertain: Tensor
+    irrelevant: Tensor
+
+    def __len__(self) -> int: ...
+
+    def __getitems__(self, indices: Sequence[int]) -> Batch: ...
 
 
 class LesionDataset(Dataset[Batch]):
@@ -42,7 +60,7 @@ class LesionDataset(Dataset[Batch]):
     - relevant, uncertain, irrelevant: Its label lists as masks. Shape: (N, C), bool.
     - index: Which lesions of the split they are. Shape: (N,).
 
-    `DataLoader` takes whole batches from `__getitems__`, given `collate` as its `collate_fn`.
+    `load_batches` takes whole batches from `__getitems__`.
 
     Attributes:
         space: The labels, their order and relations.
@@ -57,7 +75,13 @@ class LesionDataset(Dataset[Batch]):
     def __init__(self, folder: Path, split: str) -> None:
         self.rows = _open_split(folder, split)
         self.space = LabelSpace.from_json(folder / "labels.json")
-        _check_names(folder, label_names_of(self.rows.features), self.space.names)
+        check_label_names(
+            self.space.names,
+            label_names_of(self.rows.features),
+            what=str(folder / "labels.json"),
+            than="the dataset's rows",
+            advice="Both are written together; copy the dataset anew, or make it again.",
+        )
         self.boxes_px = torch.tensor(self._column("patch_box_px").to_pylist())
         self.relevant, self.uncertain, self.irrelevant = (
             _mask(self._column(name), len(self.space)) for name in LISTS
@@ -118,8 +142,21 @@ class LesionDataset(Dataset[Batch]):
         return self.rows.data.column(name)
 
 
-def collate(batch: Batch) -> Batch:
-    """What `DataLoader` calls on a batch, which `LesionDataset` has stacked already."""
+def load_batches(
+    data: LesionData, batches: Sequence[Sequence[int]], *, workers: int = 0
+) -> Iterable[Batch]:
+    """Load some batches, ahead of time in other processes if there are workers."""
+    return DataLoader(
+        cast(Any, data),
+        batch_sampler=cast(Any, batches),
+        num_workers=workers,
+        collate_fn=_as_it_is,
+        pin_memory=torch.cuda.is_available(),
+    )
+
+
+def _as_it_is(batch: Any) -> Any:
+    """What `__getitems__` returns is stacked already."""
     return batch
 
 
@@ -138,23 +175,15 @@ def _open_split(folder: Path, split: str) -> ArrowDataset:
                 f"{folder} holds no patches: it was mined, and its images are still to be read. "
                 f"Run: lesionary lesions prepare {folder} --images FOLDER --out LESIONS"
             )
-        return ArrowDataset.from_parquet([str(path) for path in shards[split]], split=split)
+        columns = [name for name in features if name != "sentences"]
+        return ArrowDataset.from_parquet(
+            [str(path) for path in shards[split]], split=split, columns=columns
+        )
     except (OSError, ArrowException, DatasetGenerationError) as error:
         raise InputError(
             f"The split '{split}' of {folder} can't be read: {error.__cause__ or error}. Copy the "
             "dataset anew, or make it again."
         ) from error
-
-
-def _check_names(folder: Path, rows: Sequence[str], table: Sequence[str]) -> None:
-    if tuple(rows) == tuple(table):
-        return
-    strange = sorted(set(rows) ^ set(table))
-    what = f"'{strange[0]}' is in one of them only" if strange else "their order differs"
-    raise InputError(
-        f"{folder / 'labels.json'} has other labels ({len(table)}) than the rows ({len(rows)}): "
-        f"{what}. Both are written together; copy the dataset anew, or make it again."
-    )
 
 
 def _mask(lists: ChunkedArray, size: int) -> Tensor:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 from torch import Tensor
 
+from vision.images import WINDOW_HU, Box
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Box = tuple[float, float, float, float]
 Window = tuple[float, float]
 
-PATCH_WINDOW_HU: Final = (-1024.0, 3071.0)
 SOFT_TISSUE_HU: Final = (-160.0, 240.0)
 LUNG_HU: Final = (-1350.0, 150.0)
 LUNG_BELOW_HU: Final = -150.0  # fat, the lightest tissue, has about -100 HU
@@ -39,7 +39,7 @@ def draw_patch(
     path: Path,
     *,
     window_hu: Window | None = None,
-    pixels_hu: Window = PATCH_WINDOW_HU,
+    pixels_hu: Window = WINDOW_HU,
 ) -> Path:
     """Draw the key slice of a patch, the lesion's box in it, and the labels beside it.
 

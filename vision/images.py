@@ -22,7 +22,7 @@ Spacing = tuple[float, float, float]
 
 WINDOW_HU: Final = (-1024.0, 3071.0)
 # DeepLesion's boxes are the lesion's measured extent plus 5 pixels on each side.
-_BOX_MARGIN_PX: Final = 5.0
+BOX_MARGIN_PX: Final = 5.0
 _PIXEL_MM: Final = (0.05, 5.0)  # no CT picture has pixels outside this range
 
 
@@ -246,8 +246,8 @@ def _checked_box(box_px: Sequence[float], width: int, height: int) -> Box:
         raise InputError(
             f"The box {_numbers(box_px)} is empty: x0 is to be below x1, and y0 below y1."
         )
-    low, margin = -_BOX_MARGIN_PX, _BOX_MARGIN_PX
-    if x0 < low or y0 < low or x1 > width + margin or y1 > height + margin:
+    margin = BOX_MARGIN_PX
+    if min(x0, y0) < -margin or x1 > width + margin or y1 > height + margin:
         raise InputError(
             f"The box {_numbers(box_px)} lies outside the picture, which is {width} pixels wide "
             f"and {height} high."

@@ -1,31 +1,19 @@
-"""The label space, and what a lesion's label lists teach a network.
-
-The dataset says which labels are relevant, uncertain and irrelevant; a label in none of the
-lists was not mentioned. Here the three become targets, by the rules of the authors' code
-(Yan et al. 2019, arXiv:1904.04661, sections 3.2 and 4.1):
-
-- positive: relevant and uncertain labels (their setting RU), and what lies above them;
-- negative: everything else, mentioned or not, but for
-- unknown: uncertain labels that do not count as positive, and what lies above them. One that is
-  exclusive with a positive is no longer in doubt: it is negative;
-- reliable: positives, and labels that cannot hold beside a positive. Mining draws from these.
-"""
+"""The label space: the labels in their order, and how they relate."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, zip_longest
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import torch
 from torch import Tensor
 
 from vision.errors import InputError
 
-Positives = Literal["R", "RU", "RUI"]
 _PROBLEMS_SHOWN: Final = 5
 _RELATIONS: Final = ("ancestors", "exclusives")
 
@@ -162,74 +150,35 @@ class LabelSpace:
         return _reach(labels, self.exclusives)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Targets:
-    """What is known of N lesions and C labels; each a bool of shape (N, C).
-
-    Attributes:
-        positive: The label holds.
-        known: It is settled whether it holds; where not, the pair counts in no loss or score.
-        reliable: It holds, or it is exclusive with one that does.
-    """
-
-    positive: Tensor
-    known: Tensor
-    reliable: Tensor
-
-    def __len__(self) -> int:
-        return len(self.positive)
-
-    def to(self, device: torch.device | str) -> Targets:
-        """The same on another device."""
-        return Targets(
-            positive=self.positive.to(device),
-            known=self.known.to(device),
-            reliable=self.reliable.to(device),
-        )
-
-
-def targets_of(
-    relevant: Tensor,
-    uncertain: Tensor,
-    irrelevant: Tensor,
-    space: LabelSpace,
-    *,
-    positives: Positives = "RU",
-    expansion: bool = True,
-) -> Targets:
-    """Turn label lists into targets.
-
-    The authors train with RU and score with R. They do not expand the positives, since the
-    published lists are for the most part expanded already; what was missing there counts as
-    unknown above an uncertain label, and as negative elsewhere.
-
-    Args:
-        relevant: Labels said of the lesion. Shape: (N, C), bool.
-        uncertain: Labels said of it with doubt. Shape: (N, C), bool.
-        irrelevant: Labels said of something else. Shape: (N, C), bool.
-        space: The C labels.
-        positives: What counts as positive: R, relevant; RU, uncertain ones too; RUI, every
-            label that a sentence mentions.
-        expansion: Whether what lies above a positive is positive too.
-
-    Returns:
-        The targets, on the device of `relevant`. An uncertain label, or one above it, that is
-        no positive is unknown, unless it is exclusive with a positive: then it is negative.
+def check_label_names(
+    found: Sequence[str], expected: Sequence[str], *, what: str, than: str, advice: str
+) -> None:
+    """Refuse label names that are not the expected ones in their order.
 
     Raises:
-        ValueError: If `positives` is none of the three.
+        InputError: "`what` has other labels than `than`", the difference, `advice`.
+
+    Example:
+        >>> check_label_names(["a", "c"], ["a", "b"], what="A", than="B", advice="Go.")
+        Traceback (most recent call last):
+        vision.errors.InputError: A has other labels than B: 'c' is new, 'b' is missing. Go.
     """
-    if positives not in ("R", "RU", "RUI"):
-        raise ValueError(f"Expected R, RU or RUI as positives, got {positives!r}.")
-    positive = relevant
-    if "U" in positives:
-        positive = positive | uncertain
-    if "I" in positives:
-        positive = positive | irrelevant
-    if expansion:
-        positive = space.expand(positive)
-    reliable = positive | space.excluded(positive)
-    return Targets(positive=positive, known=reliable | ~space.expand(uncertain), reliable=reliable)
+    if list(found) == list(expected):
+        return
+    differences = [*_only(found, expected, "new"), *_only(expected, found, "missing")]
+    if not differences:
+        pairs = enumerate(zip_longest(found, expected, fillvalue="no label"), start=1)
+        at, (one, other) = next((i, pair) for i, pair in pairs if len({*pair}) > 1)
+        differences = [f"label {at} is '{one}' instead of '{other}'"]
+    raise InputError(f"{what} has other labels than {than}: {', '.join(differences)}. {advice}")
+
+
+def _only(names: Sequence[str], others: Sequence[str], what: str) -> Iterator[str]:
+    """The names that the others lack, if any, and what they are."""
+    if alone := [f"'{name}'" for name in names if name not in set(others)]:
+        more = f" and {len(alone) - _PROBLEMS_SHOWN} more" if len(alone) > _PROBLEMS_SHOWN else ""
+        verb = "is" if len(alone) == 1 else "are"
+        yield f"{', '.join(alone[:_PROBLEMS_SHOWN])}{more} {verb} {what}"
 
 
 def _columns(

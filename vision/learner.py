@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +10,7 @@ import torch
 from accelerate import Accelerator
 from torch import nn
 
-from vision.batches import Batch, LesionData
+from vision.data import Batch, LesionData
 from vision.distributed import (
     average_gradients,
     gather,
@@ -21,10 +20,10 @@ from vision.distributed import (
     world_size,
 )
 from vision.errors import InputError
-from vision.labels import Targets, targets_of
 from vision.losses import LesaNetLoss
 from vision.losses.weighted_bce import class_weights
 from vision.recipe import TrainConfig, clip_gradients, make_optimizer, step_seed
+from vision.targets import Targets, targets_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,14 +33,6 @@ class Lessons:
     data: LesionData
     targets: Targets
     rows: list[int]
-
-    def targets_of(self, rows: Sequence[int]) -> Targets:
-        """The targets of some lesions."""
-        positive, known, reliable = (
-            values[rows]
-            for values in (self.targets.positive, self.targets.known, self.targets.reliable)
-        )
-        return Targets(positive=positive, known=known, reliable=reliable)
 
 
 @dataclass(frozen=True, kw_only=True)

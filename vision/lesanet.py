@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -19,10 +19,14 @@ from transformers.utils.generic import ModelOutput
 
 from vision.backbones import build_backbone
 from vision.errors import InputError
-from vision.labels import LabelSpace
+from vision.images import WINDOW_HU
+from vision.labels import LabelSpace, check_label_names
 
+_UNREADABLE: Final = (
+    *(OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError),
+    SafetensorError,
+)
 _POOL: Final = 5  # cells along a side of what is pooled from a map
-_SHOWN: Final = 3
 
 
 class LesaNetConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
@@ -32,8 +36,8 @@ class LesaNetConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
     the class of each, `ancestors` and `exclusives` a list of label indices for each, `thresholds`
     the probability from which each is predicted, once they are calibrated.
 
-    `propagation` off leaves out the score propagation layer, `uniform_gamma` draws the weights of
-    the batch normalisation from U(0, 1), as PyTorch 0.4 did for the authors, instead of ones.
+    `propagation` off leaves out the score propagation layer. New weights are PyTorch's defaults:
+    those of the batch normalisation are ones, where PyTorch 0.4 drew them from U(0, 1).
     """
 
     model_type = "lesanet"
@@ -48,9 +52,8 @@ class LesaNetConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
         projection_size: int = 256,
         embedding_size: int = 256,
         propagation: bool = True,
-        uniform_gamma: bool = False,
         patch_size_px: int = 120,
-        window_hu: Sequence[float] = (-1024.0, 3071.0),
+        window_hu: Sequence[float] = WINDOW_HU,
         mm_per_px: float = 1.0,
         slice_step_mm: float = 2.0,
         mean: float = 50.0,
@@ -64,7 +67,6 @@ class LesaNetConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
         self.projection_size = projection_size
         self.embedding_size = embedding_size
         self.propagation = propagation
-        self.uniform_gamma = uniform_gamma
         self.patch_size_px = patch_size_px
         self.window_hu = list(window_hu)
         self.mm_per_px = mm_per_px
@@ -147,9 +149,6 @@ class LesaNetModel(PreTrainedModel):  # type: ignore[no-untyped-call]
             self.propagation = nn.Linear(labels, labels)
             nn.init.eye_(self.propagation.weight)
             nn.init.zeros_(self.propagation.bias)
-        if config.uniform_gamma:
-            for norm in (m for m in self.modules() if isinstance(m, nn.BatchNorm2d)):
-                nn.init.uniform_(norm.weight)
         self.post_init()  # type: ignore[no-untyped-call]
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -214,7 +213,8 @@ def load_model(folder: Path) -> LesaNetModel:
     """Load a trained network from its folder, ready to predict.
 
     Raises:
-        InputError: If the folder holds no such network, or not all of it.
+        InputError: If the folder holds no such network, not all of it, or one whose backbone is
+            not known here.
     """
     # Not `from_pretrained`, which takes a second to find out that there is nothing to fetch.
     try:
@@ -223,7 +223,12 @@ def load_model(folder: Path) -> LesaNetModel:
             raise ValueError(kind)
         model = LesaNetModel(LesaNetConfig.from_pretrained(folder, local_files_only=True))
         model.load_state_dict(load_file(folder / "model.safetensors"))
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, SafetensorError) as error:
+        thresholds = model.config.thresholds
+        if thresholds is not None and len(thresholds) != model.config.num_labels:
+            raise ValueError(f"{len(thresholds)} thresholds")
+    except InputError:
+        raise
+    except _UNREADABLE as error:
         raise InputError(
             f"{folder} holds no LesaNet model that can be read. "
             "Train one with 'lesionary lesanet train'."
@@ -238,31 +243,13 @@ def check_labels(config: LesaNetConfig, names: Sequence[str]) -> None:
     Raises:
         InputError: If they are not; the message names the difference.
     """
-    ours, theirs = config.label_names, list(names)
-    if ours == theirs:
-        return
-    if sorted(ours) == sorted(theirs):
-        place = next(i for i, pair in enumerate(zip(ours, theirs, strict=True)) if len({*pair}) > 1)
-        difference = f"place {place} holds '{theirs[place]}' there and '{ours[place]}' here"
-        raise InputError(
-            f"The dataset has the model's labels in another order: {difference}. "
-            "Write the dataset anew with the model's label table."
-        )
-    differences = [
-        *_alone("the dataset", theirs, ours),
-        *_alone("the model", ours, theirs),
-    ] or [f"{len(theirs)} instead of {len(ours)}, some of them twice"]
-    raise InputError(
-        f"The dataset has other labels than the model: {'; '.join(differences)}. "
-        "Choose a dataset with the model's labels, or train a model on this one."
+    check_label_names(
+        names,
+        config.label_names,
+        what="The dataset",
+        than="the model",
+        advice="Choose a dataset with the model's labels, or train a model on this one.",
     )
-
-
-def _alone(whose: str, names: Sequence[str], others: Sequence[str]) -> Iterator[str]:
-    alone = [f"'{name}'" for name in names if name not in set(others)]
-    if alone:
-        more = f" and {len(alone) - _SHOWN} more" if len(alone) > _SHOWN else ""
-        yield f"only {whose} has {', '.join(alone[:_SHOWN])}{more}"
 
 
 AutoConfig.register(LesaNetConfig.model_type, LesaNetConfig)

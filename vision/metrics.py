@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from vision.errors import InputError
-from vision.labels import LabelSpace, Targets
+from vision.labels import LabelSpace
 from vision.scores import LabelScores
+from vision.targets import Targets
 
 __all__ = [
     "LabelScores",
@@ -167,7 +168,7 @@ def score_predictions(
         columns["training_positives"] = training_positives
     table = pd.DataFrame({k: v.cpu().numpy() for k, v in columns.items()}, index=list(space.names))
     table.insert(0, "class", list(space.classes))
-    return LabelScores(table=table)
+    return LabelScores(table=table, lesions=len(scores))
 
 
 def auc(scores: Tensor, positive: Tensor, known: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from typing import Any
 from datasets import Features
 
 from vision.errors import InputError
+from vision.labels import check_label_names
 from vision.rows import LISTS, Lesion, Rejected, label_names_of, mined_features, shards_of
 
 
@@ -35,8 +36,10 @@ def read_mined_rows(folder: Path) -> tuple[tuple[str, ...], list[MinedRow]]:
     for split, shards in shards_of(folder).items():
         for shard in shards:
             found, cells = _read_shard(shard)
-            if names and found != names:
-                raise InputError(f"{shard} has other labels than the shards before; mine anew.")
+            if names:
+                check_label_names(
+                    found, names, what=str(shard), than="the shards before it", advice="Mine anew."
+                )
             names = found
             rows.extend(_rows(shard, split, names, cells))
     if not rows:

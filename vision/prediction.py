@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vision.batches import Batch, LesionData, load_batches
+from vision.data import Batch, LesionData, load_batches
 from vision.distributed import gather, rank, world_size
-from vision.labels import Positives, targets_of
 from vision.metrics import LabelScores, calibrate_thresholds, evaluate_labels
+from vision.targets import Positives, targets_of
 
 
 def predict(
@@ -54,10 +54,14 @@ def evaluate(
     *,
     thresholds: Tensor | None = None,
     positives: Positives = "R",
+    training_positives: Tensor | None = None,
     batch_size: int = 128,
     workers: int = 0,
 ) -> LabelScores:
-    """Score a network on a dataset.
+    """Score a network on the lesions of a dataset that have a positive label.
+
+    The others are left out, as in training and by the authors (of the 1,976 published validation
+    lesions 1,852 remain): where a report says nothing of a lesion, not every label is wrong.
 
     Args:
         model: A `LesaNetModel`.
@@ -65,6 +69,8 @@ def evaluate(
         thresholds: From which probability each label is predicted. By default those that are best
             for the same lesions, as the authors do on the validation part. Shape: (C,).
         positives: Which label lists count as positive: R, RU or RUI.
+        training_positives: How often each label is positive in the training part, for averages
+            by frequency. Shape: (C,).
         batch_size: Lesions at a time, in each process.
         workers: Processes that load batches ahead.
     """
@@ -72,6 +78,15 @@ def evaluate(
     targets = targets_of(
         data.relevant, data.uncertain, data.irrelevant, data.space, positives=positives
     )
+    told = targets.positive.any(dim=1)
+    probabilities, targets = probabilities[told], targets[told]
     if thresholds is None:
         thresholds = calibrate_thresholds(probabilities, targets)
-    return evaluate_labels(probabilities, targets.positive, targets.known, thresholds, data.space)
+    return evaluate_labels(
+        probabilities,
+        targets.positive,
+        targets.known,
+        thresholds,
+        data.space,
+        training_positives=training_positives,
+    )

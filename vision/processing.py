@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 from transformers import AutoImageProcessor, BaseImageProcessor, BatchFeature
 
+from vision.images import WINDOW_HU, normalise
 from vision.lesanet import LesaNetConfig
 
 
 class LesaNetImageProcessor(BaseImageProcessor):
-    """Subtract the mean from patches and divide: `(pixels - mean) / scale`, as the authors do.
+    """`vision.images.normalise` for patches: subtract the mean and divide by 255.
 
     The other settings say how patches are cut from CT images (see `vision.images`); they have no
     effect here.
@@ -23,16 +24,14 @@ class LesaNetImageProcessor(BaseImageProcessor):
         self,
         *,
         mean: float = 50.0,
-        scale: float = 255.0,
         patch_size_px: int = 120,
-        window_hu: Sequence[float] = (-1024.0, 3071.0),
+        window_hu: Sequence[float] = WINDOW_HU,
         mm_per_px: float = 1.0,
         slice_step_mm: float = 2.0,
         **rest: Any,
     ) -> None:
         super().__init__(**rest)
         self.mean = mean
-        self.scale = scale
         self.patch_size_px = patch_size_px
         self.window_hu = list(window_hu)
         self.mm_per_px = mm_per_px
@@ -67,7 +66,7 @@ class LesaNetImageProcessor(BaseImageProcessor):
         """
         pixels = images if isinstance(images, Tensor) else torch.stack(list(images))
         pixels = pixels if pixels.ndim == 4 else pixels.unsqueeze(0)
-        return BatchFeature({"pixel_values": (pixels.float() - self.mean) / self.scale})
+        return BatchFeature({"pixel_values": normalise(pixels.float(), mean=self.mean)})
 
 
 AutoImageProcessor.register(

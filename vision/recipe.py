@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from vision.errors import InputError
-from vision.labels import Positives
 from vision.losses import LossConfig
+from vision.targets import Positives
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,8 +70,9 @@ class TrainConfig:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise InputError(f"{name} is {value}, but must be above 0.")
-        if self.seed < 0:
-            raise InputError(f"seed is {self.seed}, but must not be below 0.")
+        for name in ("seed", "workers"):
+            if getattr(self, name) < 0:
+                raise InputError(f"{name} is {getattr(self, name)}, but must not be below 0.")
 
 
 def learning_rate(config: TrainConfig, epoch: int) -> float:

@@ -105,8 +105,18 @@ def mined_features(label_names: Sequence[str]) -> Features:
 
 
 def label_names_of(features: Features) -> tuple[str, ...]:
-    """The label names of a dataset of lesions or bookmarks, in their order."""
-    return tuple(features["relevant"].feature.names)
+    """The label names of a dataset of lesions or bookmarks, in their order.
+
+    Raises:
+        InputError: If the schema does not hold them.
+    """
+    labels = getattr(features.get("relevant"), "feature", None)
+    if not isinstance(labels, ClassLabel):
+        raise InputError(
+            "The dataset's Parquet files do not name the labels: the schema was lost, as happens "
+            "when other programs write them again. Take the files as lesionary wrote them."
+        )
+    return tuple(labels.names)
 
 
 @contextmanager
@@ -118,13 +128,14 @@ def new_folder(folder: Path) -> Iterator[Path]:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} exists already. Remove it, or choose another --out.")
-    scratch = folder.with_name(f".{folder.name}.{os.getpid()}")
+    whole = folder.absolute()  # "." alone has no name
+    scratch = whole.with_name(f".{whole.name}.{os.getpid()}")
     try:
         scratch.mkdir(parents=True)
         yield scratch
         if folder.exists():
-            folder.rmdir()
-        scratch.rename(folder)
+            whole.rmdir()
+        scratch.rename(whole)
     except OSError as error:
         raise InputError(f"Can't write the folder {folder}: {error.strerror or error}.") from error
     finally:

@@ -22,10 +22,11 @@ import torch
 from torch import Tensor
 
 from vision.errors import InputError
+from vision.labels import check_label_names
 
 FOLDER: Final = "checkpoints"
 _PARTIAL: Final = ".partial"
-_UNREADABLE: Final = (
+UNREADABLE: Final = (
     *(OSError, EOFError, pickle.UnpicklingError),
     *(ValueError, RuntimeError, KeyError, TypeError, AttributeError),
 )
@@ -90,40 +91,24 @@ def read_checkpoint(out: Path, *, names: Sequence[str], config: dict[str, Any]) 
         checkpoint: Checkpoint = torch.load(path, map_location="cpu", weights_only=True)
         if checkpoint.keys() != Checkpoint.__annotations__.keys():
             raise ValueError(f"it holds {', '.join(checkpoint)}")
-    except (
-        OSError,
-        ValueError,
-        RuntimeError,
-        KeyError,
-        TypeError,
-        EOFError,
-        pickle.UnpicklingError,
-    ) as error:
-        raise InputError(
-            f"Can't read the checkpoint {path}; it is damaged or of another version. "
-            "Delete it and start without --resume."
-        ) from error
-    check_names(names, checkpoint["names"], f"the checkpoint {path.name}")
+    except UNREADABLE as error:
+        raise unreadable(path) from error
+    check_label_names(
+        names,
+        checkpoint["names"],
+        what="The dataset",
+        than=f"the checkpoint {path.name}",
+        advice="Use the dataset it was trained on, or train a new model into another --out.",
+    )
     _check_config(config, checkpoint["config"], path)
     return checkpoint
 
 
-def check_names(names: Sequence[str], expected: Sequence[str], whose: str) -> None:
-    """Refuse labels that are not the expected ones in the expected order.
-
-    Raises:
-        InputError: Naming the first difference.
-    """
-    if list(names) == list(expected):
-        return
-    if len(names) != len(expected):
-        difference = f"{len(names)} labels instead of {len(expected)}"
-    else:
-        at = next(i for i, pair in enumerate(zip(names, expected, strict=True)) if len({*pair}) > 1)
-        difference = f"'{names[at]}' instead of '{expected[at]}' as label {at + 1}"
-    raise InputError(
-        f"The dataset has other labels than {whose}: {difference}. "
-        "Use the dataset it was trained on, or train a new model into another --out."
+def unreadable(path: Path) -> InputError:
+    """What to say of a checkpoint that training can't go on from."""
+    return InputError(
+        f"Can't read the checkpoint {path}; it is damaged or of another version. "
+        "Delete it and start without --resume."
     )
 
 

@@ -26,9 +26,11 @@ class LabelScores:
         table: One row for each label, named by it. Columns: class; positives, negatives,
             predicted and hits, counted in known pairs; threshold; training_positives, where
             given; the five scores, NaN where the label is not scored.
+        lesions: How many lesions were scored.
     """
 
     table: pd.DataFrame
+    lesions: int
 
     @property
     def scored(self) -> pd.DataFrame:
@@ -96,6 +98,7 @@ class LabelScores:
             for name, row in self.table.iterrows()
         }
         return {
+            "lesions": self.lesions,
             **self.averages,
             "weighted_auc": self.weighted_auc,
             "pooled": self.pooled,

@@ -17,9 +17,11 @@ from typing import Any, Final
 from tqdm import tqdm
 
 from vision import run_folder
-from vision.batches import LesionData, load_batches
+from vision.data import LesionData, load_batches
 from vision.distributed import rank, world_size
+from vision.labels import check_label_names
 from vision.learner import Learner, Lessons, make_learner, make_lessons, train_step
+from vision.lesanet import check_labels
 from vision.prediction import evaluate, predict
 from vision.recipe import (
     TrainConfig,
@@ -83,15 +85,21 @@ def fit(
         InputError: If data, folder or checkpoint do not fit, or the training diverges.
     """
     names = train_data.space.names
-    run_folder.check_names(names, model.config.label_names, "the model")
-    run_folder.check_names(validation_data.space.names, names, "the training lesions")
+    check_labels(model.config, names)
+    check_label_names(
+        validation_data.space.names,
+        names,
+        what="The validation part",
+        than="the training part",
+        advice="Take both from one dataset.",
+    )
     lessons = make_lessons(train_data, config)
     if resume:
         checkpoint = run_folder.read_checkpoint(out, names=names, config=_must_match(config))
     else:
         run_folder.check_vacant(out)
     learner = make_learner(model, lessons, config)
-    progress = _restore(learner, checkpoint) if resume else Progress()
+    progress = _restore(learner, checkpoint, out) if resume else Progress()
 
     def save() -> None:
         if rank() == 0:
@@ -148,7 +156,7 @@ def train_one_epoch(
     started = time.monotonic() - progress.seconds
     loaded = load_batches(lessons.data, parts, workers=config.workers)
     for rows, inputs in zip(todo, loaded, strict=True):
-        terms = train_step(learner, inputs, lessons.targets_of(rows), progress.step, epoch=epoch)
+        terms = train_step(learner, inputs, lessons.targets[rows], progress.step, epoch=epoch)
         progress.step += 1
         for name, value in terms.items():
             progress.sums[name] = progress.sums.get(name, 0.0) + value
@@ -211,12 +219,15 @@ def _checkpoint(learner: Learner, progress: Progress, names: Sequence[str]) -> C
     )
 
 
-def _restore(learner: Learner, checkpoint: Checkpoint) -> Progress:
-    learner.model.load_state_dict(checkpoint["weights"])
-    learner.optimizer.load_state_dict(checkpoint["optimizer"])
-    if learner.accelerator.scaler and checkpoint["scaler"]:
-        learner.accelerator.scaler.load_state_dict(checkpoint["scaler"])
-    return Progress(**checkpoint["progress"])
+def _restore(learner: Learner, checkpoint: Checkpoint, out: Path) -> Progress:
+    try:
+        learner.model.load_state_dict(checkpoint["weights"])
+        learner.optimizer.load_state_dict(checkpoint["optimizer"])
+        if learner.accelerator.scaler and checkpoint["scaler"]:
+            learner.accelerator.scaler.load_state_dict(checkpoint["scaler"])
+        return Progress(**checkpoint["progress"])
+    except run_folder.UNREADABLE as error:  # of a network that had other layers
+        raise run_folder.unreadable(run_folder.latest_checkpoint(out) or out) from error
 
 
 def _must_match(config: TrainConfig) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 import json
 
 import pytest
+from pyarrow import parquet
 
 from nlp.ontology import Ontology
 from pipelines.lesions import ImportConfig, PrepareConfig, import_deeplesion, prepare_lesions
 from pipelines.mine import MineConfig, mine_reports
 from vision.data import LesionDataset
 from vision.errors import InputError
+from vision.rows import shards_of
 
 SERIES = ("000001_01_01", "000002_01_01", "000003_01_01")
 
@@ -177,7 +179,8 @@ def test_mined_bookmarks_become_lesions_with_patches(mined, images, tmp_path):
     ]
     assert {"nodule", "lung mass", "right lower lobe"} <= said_of[0]
     assert "cyst" in said_of[1]
-    sentences = train.rows["sentences"][0]
+    (shard,) = shards_of(tmp_path / "out")["train"]
+    sentences = parquet.read_table(shard, columns=["sentences"])["sentences"][0].as_py()
     assert len(sentences) == 2
     assert "pulmonary mass" in sentences[1]
 

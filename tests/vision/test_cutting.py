@@ -59,6 +59,7 @@ def test_a_jpg_stands_in_for_a_png(tmp_path):
 def test_what_can_not_be_cut_is_rejected_and_the_rest_goes_on(images):
     lesions = [
         replace(LESION, image_file="000002_01_01/005.png"),
+        replace(LESION, image_file=str(images / "000001_01_01" / "005.png")),
         replace(LESION, box_px=(500, 500, 600, 600)),
         replace(LESION, box_px=(80, 90, 80, 110)),
         replace(LESION, spacing_mm=(0, 0, 2)),
@@ -70,7 +71,15 @@ def test_what_can_not_be_cut_is_rejected_and_the_rest_goes_on(images):
     assert lesion.lesion_id == "a#0"
     assert all((x.file, x.line) == ("t.csv", 7) for x in bad)
     found = " ".join(x.reason for x in bad)
-    for words in ("image missing", "outside", "empty", "pixel of 0 x 0", "Spacing_mm_px_", "99"):
+    for words in (
+        "image missing",
+        "to be relative",
+        "outside",
+        "empty",
+        "pixel of 0 x 0",
+        "Spacing_mm_px_",
+        "99",
+    ):
         assert words in found
 
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vision.errors import InputError
-from vision.labels import LabelSpace, targets_of
+from vision.labels import LabelSpace, check_label_names
+from vision.targets import targets_of
 
 NAMES = ("chest", "lung", "left lung", "liver", "nodule")
 ANCESTORS = ([], [0], [0, 1], [], [])
@@ -252,3 +253,18 @@ def test_a_matrix_of_another_shape_is_refused(field):
 
     with pytest.raises(ValueError, match=field):
         LabelSpace(names=("a",), classes=("type",), **matrices)
+
+
+@pytest.mark.parametrize(
+    ("found", "difference"),
+    [
+        (["a", "x", "y", "d"], "'x', 'y' are new, 'b', 'c' are missing"),
+        (["a", "b", "c"], "'d' is missing"),
+        (["a", "c", "b", "d"], "label 2 is 'c' instead of 'b'"),
+        (["a", "b", "c", "d", "d"], "label 5 is 'd' instead of 'no label'"),
+        ([f"n{i}" for i in range(9)], "'n0', 'n1', 'n2', 'n3', 'n4' and 4 more are new, "),
+    ],
+)
+def test_other_labels_are_named(found, difference):
+    with pytest.raises(InputError, match=f"^This has other labels than that: {difference}"):
+        check_label_names(found, [*"abcd"], what="This", than="that", advice="Go.")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from vision.errors import InputError
-from vision.labels import LabelSpace, Targets
+from vision.labels import LabelSpace
 from vision.metrics import (
     auc,
     calibrate_thresholds,
@@ -21,6 +21,7 @@ from vision.metrics import (
     score_predictions,
 )
 from vision.scores import frequency_bins
+from vision.targets import Targets
 
 GRID = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 sizes = st.tuples(st.integers(0, 30), st.integers(1, 5), st.integers(0, 2**16))

@@ -158,6 +158,13 @@ def test_an_oblique_nifti_takes_the_nearest_axes(write_nifti, truth):
     check_against(open_image(path), truth)
 
 
+def test_the_slices_of_a_tilted_gantry_are_no_farther_apart(tmp_path):
+    affine = np.diag([-0.8, -0.7, 3, 1])
+    affine[1, 2] = 1.5
+    nib.save(nib.Nifti1Image(np.zeros((8, 9, 4), np.int16), affine), tmp_path / "ct.nii")
+    assert open_image(tmp_path / "ct.nii").spacing_mm == pytest.approx((0.8, 0.7, 3))
+
+
 def test_a_fourth_axis_of_one_is_dropped(write_nifti, truth):
     path = write_nifti()
     image = nib.load(path)

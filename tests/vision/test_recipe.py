@@ -121,3 +121,9 @@ def test_each_part_of_each_step_has_its_own_seed():
 def test_settings_must_be_above_zero(name):
     with pytest.raises(InputError, match=f"{name} is 0, but must be above 0"):
         TrainConfig(**{name: 0})
+
+
+@pytest.mark.parametrize("name", ["seed", "workers"])
+def test_settings_must_not_be_below_zero(name):
+    with pytest.raises(InputError, match=f"{name} is -1, but must not be below 0"):
+        TrainConfig(**{name: -1})

@@ -1,8 +1,9 @@
 import json
+from pathlib import Path
 
 import pytest
 import torch
-from datasets import load_dataset
+from datasets import Features, Value, load_dataset
 from pyarrow import parquet
 
 from vision.errors import InputError
@@ -75,6 +76,23 @@ def test_another_dataset_of_the_same_name_is_another(tmp_path):
         folder.mkdir(parents=True)
         write_lesions([cut(number)], folder, SPACE)
         assert load_dataset(str(folder), split="train")["lesion_id"][:] == [f"a.png#{number}"]
+
+
+def test_a_schema_without_label_names_is_refused(folder):
+    write_lesions([cut(1)], folder, SPACE)
+    (shard,) = (folder / "data").iterdir()
+    bare = parquet.read_table(shard, columns=["lesion_id", "relevant"])
+    features = Features.from_arrow_schema(bare.replace_schema_metadata({}).schema)
+    for found in (features, Features({"lesion_id": Value("string")})):
+        with pytest.raises(InputError, match="do not name the labels"):
+            label_names_of(found)
+
+
+def test_the_current_folder_can_be_filled(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    with new_folder(Path(".")) as new:
+        (new / "a").touch()
+    assert [path.name for path in folder.iterdir()] == ["a"]
 
 
 def test_soft_tissue_keeps_steps_of_one_hu(folder):

@@ -128,6 +128,24 @@ def test_scores_with_given_thresholds(tiny):
     assert model.training
 
 
+def test_lesions_without_a_positive_label_are_not_scored(tiny):
+    model, data, more = tiny.make_model(), tiny.TinyData(12), tiny.TinyData(24, seed=2)
+    more.pixels[:12], more.relevant[:12] = data.pixels, data.relevant
+    more.relevant[12:] = False
+    more.uncertain[12:, 1] = True
+    scores = evaluate(model, more)
+    assert scores.lesions == scores.to_json()["lesions"] == 12
+    assert scores.table.equals(evaluate(model, data).table)
+
+
+def test_without_any_positive_label_nothing_is_scored(tiny):
+    data = tiny.TinyData()
+    data.relevant[:] = False
+    scores = evaluate(tiny.make_model(), data)
+    assert scores.averages["labels_scored"] == 0
+    assert scores.averages["auc"] is None
+
+
 def test_a_diverging_training_stops_and_keeps_the_last_checkpoint(tiny, tmp_path):
     data = tiny.TinyData()
     calls = []
@@ -191,6 +209,17 @@ def test_resuming_needs_a_sound_checkpoint(tiny, tmp_path):
         tiny.train(tmp_path, epochs=1, resume=True)
 
 
+def test_resuming_needs_a_checkpoint_of_this_network(tiny, tmp_path):
+    tiny.train(tmp_path, epochs=1)
+    path = latest_checkpoint(tmp_path)
+    content = torch.load(path, weights_only=True)
+    content["weights"].popitem()
+    for strange in (content, [1]):
+        torch.save(strange, path)
+        with pytest.raises(InputError, match=r"Can't read the checkpoint .*step-00000003.pt"):
+            tiny.train(tmp_path, epochs=1, resume=True)
+
+
 def test_resuming_needs_the_same_settings(tiny, tmp_path):
     tiny.train(tmp_path, epochs=1)
     with pytest.raises(
@@ -214,13 +243,13 @@ def test_resuming_needs_the_same_labels(tiny, tmp_path, monkeypatch):
     tiny.train(tmp_path, epochs=1)
     data, validation = renamed(tiny.TinyData()), renamed(tiny.TinyData(seed=1))
     monkeypatch.setattr(tiny, "SPACE", data.space)
-    with pytest.raises(InputError, match="'spine' instead of 'chest' as label 1") as caught:
+    with pytest.raises(InputError, match="'spine' is new, 'chest' is missing") as caught:
         tiny.train(tmp_path, data=data, validation=validation, epochs=1, resume=True)
     assert "the checkpoint step-00000003.pt" in str(caught.value)
 
 
 def test_both_parts_need_the_same_labels(tiny, tmp_path):
-    with pytest.raises(InputError, match="other labels than the training lesions"):
+    with pytest.raises(InputError, match="other labels than the training part"):
         tiny.train(tmp_path, validation=renamed(tiny.TinyData()))
 
 

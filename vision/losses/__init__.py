@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from vision.errors import InputError
-from vision.labels import Targets
 from vision.lesanet import LesaNetOutput
 from vision.losses.hard_examples import HardExampleMining
 from vision.losses.triplets import MultilabelTriplet
 from vision.losses.weighted_bce import WeightedBCE
+from vision.targets import Targets
 
 TERMS: Final = ("weighted_bce", "hard_examples", "triplets", "propagated")
 

@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from vision.errors import InputError
+from vision.images import BOX_MARGIN_PX
 from vision.phantom.body import Body, Floats
 from vision.phantom.drawing import Grid, draw_slice
 from vision.phantom.lesions import Lesion, make_lesion, measure
@@ -18,7 +19,6 @@ from vision.phantom.sites import SITES, Site
 INTERVALS_MM: Final = (1.25, 2.0, 2.5, 3.0, 5.0)
 LESIONS_PER_PATIENT: Final = (0.3, 0.28, 0.2, 0.12, 0.1)  # one, two, ...
 TOP_MM: Final = -30.0
-BOX_MARGIN_PX: Final = 5.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

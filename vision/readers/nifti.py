@@ -19,6 +19,7 @@ from nibabel.spatialimages import HeaderDataError
 from torch import Tensor
 
 from vision.errors import InputError
+from vision.images import Spacing
 from vision.readers.stack import SliceStack
 
 _AIR_HU: Final = -1024.0
@@ -54,14 +55,25 @@ def read(path: Path, *, spacing_mm: Sequence[float] | None = None) -> SliceStack
         picture = slices[index].astype(np.float32, order="C")
         return torch.from_numpy(picture).mul_(slope).add_(intercept).nan_to_num_(nan=_AIR_HU)
 
-    sizes = [float(mm) for mm in np.linalg.norm(image.affine[:3, :3], axis=0)]
     count = len(slices)
     return SliceStack(
         path=path,
-        spacing_mm=(sizes[x], sizes[y], sizes[z]),
+        spacing_mm=_spacing(image.affine[:3, axes]),
         slice_indices=range(count) if towards[2] > 0 else range(count - 1, -1, -1),
         load=load,
     )
+
+
+def _spacing(steps: np.ndarray[Any, Any]) -> Spacing:
+    """Pixel width, pixel height, and the interval along the slices' normal.
+
+    Where the gantry was tilted, slices are shifted against each other, and the step to the next
+    is longer than the interval.
+    """
+    x, y, z = steps.T
+    normal = np.cross(x, y)
+    interval = abs(normal @ z) / np.linalg.norm(normal)
+    return float(np.linalg.norm(x)), float(np.linalg.norm(y)), float(interval)
 
 
 def _single_volume(path: Path, stored: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

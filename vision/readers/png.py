@@ -21,6 +21,7 @@ from torch import Tensor
 from vision.errors import InputError
 from vision.readers.stack import SliceStack, given_spacing
 
+HU_OFFSET: Final = 32768  # what is added to HU, so that they fit 16 bits without a sign
 _MAGIC: Final = b"\x89PNG\r\n\x1a\n"
 _NAME: Final = re.compile(r"(?:(?P<series>.+)_)?(?P<number>\d+)\.png", re.IGNORECASE)
 
@@ -98,4 +99,4 @@ def _load(files: dict[int, Path], index: int) -> Tensor:
         raise InputError(
             f"Can't read {path}: the PNG is truncated or damaged. Copy it again."
         ) from error
-    return torch.from_numpy(stored.astype(np.float32)).sub_(32768)
+    return torch.from_numpy(stored.astype(np.float32)).sub_(HU_OFFSET)

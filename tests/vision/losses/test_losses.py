@@ -3,9 +3,9 @@ import torch
 from torch.nn import functional as F
 
 from vision.errors import InputError
-from vision.labels import Targets
 from vision.lesanet import LesaNetOutput
 from vision.losses import TERMS, LesaNetLoss, LossConfig
+from vision.targets import Targets
 
 
 def example(n=6, c=5):

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from nlp.ontology import Ontology
-from vision.labels import LabelSpace, targets_of
+from vision.labels import LabelSpace
+from vision.targets import targets_of
 
 
 @pytest.fixture

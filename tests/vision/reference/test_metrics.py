@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from vision.labels import LabelSpace, Targets
+from vision.labels import LabelSpace
 from vision.metrics import calibrate_thresholds, evaluate_labels, predict_labels, score_predictions
+from vision.targets import Targets
 
 
 def bits(rows):

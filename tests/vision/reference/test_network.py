@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from vision.checkpoint import convert_checkpoint, layer_names
-from vision.labels import Targets
 from vision.lesanet import LesaNetModel, pool_boxes
 from vision.losses import LesaNetLoss, LossConfig
 from vision.losses.hard_examples import HardExampleMining
@@ -22,6 +21,7 @@ from vision.losses.triplets import (
     sample_triplets,
 )
 from vision.losses.weighted_bce import WeightedBCE, class_weights, cross_entropy
+from vision.targets import Targets
 
 Numbers = Callable[[str], Any]
 LABELS = 171
