@@ -150,6 +150,8 @@ def load_batches(
         cast(Any, data),
         batch_sampler=cast(Any, batches),
         num_workers=workers,
+        # Not forked: in a flow, Prefect's threads may hold locks that a fork would never release.
+        multiprocessing_context="forkserver" if workers else None,
         collate_fn=_as_it_is,
         pin_memory=torch.cuda.is_available(),
     )
