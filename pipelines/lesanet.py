@@ -73,6 +73,7 @@ def train_lesanet(config: TrainLesanetConfig, *, say: Say = print) -> dict[str, 
     from vision.drawing import draw_curves
     from vision.learner import make_lessons
     from vision.lesanet import LesaNetConfig, LesaNetModel
+    from vision.methods import network_settings
     from vision.processing import LesaNetImageProcessor
     from vision.training import fit
 
@@ -83,9 +84,7 @@ def train_lesanet(config: TrainLesanetConfig, *, say: Say = print) -> dict[str, 
     recipe = config.training
     learned = len(make_lessons(lessons, recipe).rows)  # those with a positive label
     torch.manual_seed(recipe.seed)
-    settings = LesaNetConfig.from_labels(
-        lessons.space, backbone=recipe.backbone, propagation=recipe.loss.propagated > 0
-    )
+    settings = LesaNetConfig.from_labels(lessons.space, **network_settings(recipe))
     model: Any = LesaNetModel(settings)
     say(
         f"Training {recipe.backbone} on {learned:,} lesions, validating on {len(checks):,}, "

@@ -18,6 +18,7 @@ from vision import backbones
 from vision.labels import LabelSpace
 from vision.lesanet import LesaNetConfig, LesaNetModel
 from vision.losses import LossConfig
+from vision.methods import network_settings
 from vision.training import TrainConfig, fit
 
 SPACE = LabelSpace.from_index_lists(
@@ -64,12 +65,14 @@ def build():
     return backbones.Backbone(stages, channels=(6, 8), strides=(1, 2), lesion_maps=1)
 
 
-def make_model(seed=1):
+def make_model(seed=1, **settings):
     sys.modules["tiny_backbone"] = types.SimpleNamespace(build=build)
     backbones.BACKBONES["tiny"] = "tiny_backbone"
     torch.manual_seed(seed)
     return LesaNetModel(
-        LesaNetConfig.from_labels(SPACE, backbone="tiny", projection_size=16, embedding_size=8)
+        LesaNetConfig.from_labels(
+            SPACE, projection_size=16, embedding_size=8, **{**settings, "backbone": "tiny"}
+        )
     )
 
 
@@ -82,10 +85,11 @@ def train(
     out, *, fuse=None, resume=False, data=None, validation=None, dtype=torch.float32, **settings
 ):
     """Train a tiny network; return it and its history."""
-    model = make_model().to(dtype)
+    config = make_config(**settings)
+    model = make_model(**network_settings(config)).to(dtype)
     data = data or TinyData(fuse=fuse, dtype=dtype)
     validation = validation or TinyData(seed=1, dtype=dtype)
-    history = fit(model, data, validation, make_config(**settings), Path(out), resume=resume)
+    history = fit(model, data, validation, config, Path(out), resume=resume)
     return model, history
 
 
