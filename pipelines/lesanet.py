@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 _UNCALIBRATED = 0.5
+_NO_TERMS = ("epoch", "steps", "learning_rate", "total", "seconds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -352,9 +353,9 @@ def _without_nan(figures: dict[str, float]) -> dict[str, float | None]:
 
 def _line(figures: dict[str, float]) -> str:
     terms = ", ".join(
-        f"{name} {figures[name]:.3f}"
-        for name in ("weighted_bce", "hard_examples", "triplets", "propagated")
-        if name in figures
+        f"{name} {value:.3f}"
+        for name, value in figures.items()
+        if name not in _NO_TERMS and not name.startswith("validation_")
     )
     auc, f1 = (
         "-" if math.isnan(value) else f"{value:.3f}"

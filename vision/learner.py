@@ -81,7 +81,8 @@ def make_learner(model: Any, lessons: Lessons, config: TrainConfig) -> Learner:
             f"A batch of {size} lesions can't be shared out evenly among {world_size()} "
             "processes. Choose another --batch-size, or fewer processes."
         )
-    loss = method_of(config).loss(lessons.targets[lessons.rows], config.loss)
+    learned, space = lessons.targets[lessons.rows], lessons.data.space
+    loss = method_of(config).loss(learned, space, config.loss)
     model.to(accelerator.device)
     share_weights(model)
     share_batch_norm(model)

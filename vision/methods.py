@@ -13,7 +13,9 @@ from typing import Any, Final
 from torch import nn
 
 from vision.errors import InputError
+from vision.labels import LabelSpace
 from vision.losses import LesaNetLoss, LossConfig
+from vision.losses.warp import WarpLoss
 from vision.losses.weighted_bce import class_weights
 from vision.recipe import TrainConfig
 from vision.targets import Targets
@@ -25,22 +27,28 @@ class Method:
 
     Attributes:
         loss: Makes the loss, a function of what the network says and the targets, from the targets
-            of the lesions that are learned.
+            of the lesions that are learned, and their labels.
         network: Makes the settings of the network.
     """
 
-    loss: Callable[[Targets, LossConfig], nn.Module]
+    loss: Callable[[Targets, LabelSpace, LossConfig], nn.Module]
     network: Callable[[LossConfig], dict[str, Any]]
 
 
-def lesanet_loss(learned: Targets, config: LossConfig) -> LesaNetLoss:
+def lesanet_loss(learned: Targets, space: LabelSpace, config: LossConfig) -> LesaNetLoss:
     """All the terms of eq. (5) of Yan et al. (2019), arXiv:1904.04661."""
     return LesaNetLoss(*class_weights(learned.positive.sum(dim=0), len(learned)), config)
 
 
-def multilabel_loss(learned: Targets, config: LossConfig) -> LesaNetLoss:
+def multilabel_loss(learned: Targets, space: LabelSpace, config: LossConfig) -> LesaNetLoss:
     """The weighted cross-entropy of the scores alone."""
-    return lesanet_loss(learned, replace(config, hard_examples=0.0, triplets=0.0, propagated=0.0))
+    alone = replace(config, hard_examples=0.0, triplets=0.0, propagated=0.0)
+    return lesanet_loss(learned, space, alone)
+
+
+def warp_loss(learned: Targets, space: LabelSpace, config: LossConfig) -> WarpLoss:
+    """The ranking of the scores alone."""
+    return WarpLoss(space.ancestors, exact=config.exact)
 
 
 METHODS: Final = {
@@ -48,6 +56,7 @@ METHODS: Final = {
         loss=lesanet_loss, network=lambda config: {"propagation": config.propagated > 0}
     ),
     "multilabel": Method(loss=multilabel_loss, network=lambda config: {"propagation": False}),
+    "warp": Method(loss=warp_loss, network=lambda config: {"propagation": False}),
 }
 
 
