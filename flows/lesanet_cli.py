@@ -56,7 +56,7 @@ def lesanet() -> None:
 )  # fmt: skip
 @click.option(
     "--method", default="lesanet", show_default=True, metavar="NAME",
-    help="lesanet, or what its paper compares it with: multilabel, warp.",
+    help="lesanet, or what its paper compares it with: multilabel, warp, embedding.",
 )  # fmt: skip
 @click.option(
     "--backbone", default="vgg16", show_default=True, metavar="NAME",

@@ -85,7 +85,7 @@ def train_lesanet(config: TrainLesanetConfig, *, say: Say = print) -> dict[str, 
     recipe = config.training
     learned = len(make_lessons(lessons, recipe).rows)  # those with a positive label
     torch.manual_seed(recipe.seed)
-    settings = LesaNetConfig.from_labels(lessons.space, **network_settings(recipe))
+    settings = LesaNetConfig.from_labels(lessons.space, **network_settings(recipe, learned))
     model: Any = LesaNetModel(settings)
     say(
         f"Training {recipe.backbone} on {learned:,} lesions, validating on {len(checks):,}, "

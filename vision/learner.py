@@ -65,7 +65,7 @@ def make_lessons(data: LesionData, config: TrainConfig) -> Lessons:
             f"None of the {len(data)} training lesions has a positive label (counting "
             f"{config.positives}), so there is nothing to learn. Choose another dataset."
         )
-    return Lessons(data=data, targets=targets, rows=rows)
+    return Lessons(data=data, targets=method_of(config).targets(data, targets), rows=rows)
 
 
 def make_learner(model: Any, lessons: Lessons, config: TrainConfig) -> Learner:

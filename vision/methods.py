@@ -1,7 +1,7 @@
 """The ways to train: LesaNet, and what its paper compares it with.
 
 `METHODS` names them. They share the data, the recipe and the loop of `vision.training`; a method
-says which loss is minimised and which parts the network has.
+says which loss is minimised, of which targets, and which parts the network has.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from typing import Any, Final
 
 from torch import nn
 
+from vision.data import LesionData
 from vision.errors import InputError
 from vision.labels import LabelSpace
 from vision.losses import LesaNetLoss, LossConfig
+from vision.losses.likeness import LikenessTriplet, traits_of
 from vision.losses.warp import WarpLoss
 from vision.losses.weighted_bce import class_weights
 from vision.recipe import TrainConfig
@@ -28,11 +30,15 @@ class Method:
     Attributes:
         loss: Makes the loss, a function of what the network says and the targets, from the targets
             of the lesions that are learned, and their labels.
-        network: Makes the settings of the network.
+        propagates: Whether the network has a score propagation layer, if its term is on.
+        remembers: Whether the lesions that are learned are remembered, and label others.
+        targets: Adds to the targets of the lesions.
     """
 
     loss: Callable[[Targets, LabelSpace, LossConfig], nn.Module]
-    network: Callable[[LossConfig], dict[str, Any]]
+    propagates: bool = False
+    remembers: bool = False
+    targets: Callable[[LesionData, Targets], Targets] = lambda data, targets: targets
 
 
 def lesanet_loss(learned: Targets, space: LabelSpace, config: LossConfig) -> LesaNetLoss:
@@ -51,12 +57,16 @@ def warp_loss(learned: Targets, space: LabelSpace, config: LossConfig) -> WarpLo
     return WarpLoss(space.ancestors, exact=config.exact)
 
 
+def embedding_loss(learned: Targets, space: LabelSpace, config: LossConfig) -> LikenessTriplet:
+    """Triplets by body part, location and size."""
+    return LikenessTriplet(triplets=config.triplets_per_batch, exact=config.exact)
+
+
 METHODS: Final = {
-    "lesanet": Method(
-        loss=lesanet_loss, network=lambda config: {"propagation": config.propagated > 0}
-    ),
-    "multilabel": Method(loss=multilabel_loss, network=lambda config: {"propagation": False}),
-    "warp": Method(loss=warp_loss, network=lambda config: {"propagation": False}),
+    "lesanet": Method(loss=lesanet_loss, propagates=True),
+    "multilabel": Method(loss=multilabel_loss),
+    "warp": Method(loss=warp_loss),
+    "embedding": Method(loss=embedding_loss, remembers=True, targets=traits_of),
 }
 
 
@@ -73,11 +83,16 @@ def method_of(config: TrainConfig) -> Method:
     return METHODS[config.method]
 
 
-def network_settings(config: TrainConfig) -> dict[str, Any]:
-    """The settings of the network that a recipe trains, for `LesaNetConfig.from_labels`.
+def network_settings(config: TrainConfig, lesions: int) -> dict[str, Any]:
+    """The settings of the network that learns so many lesions, for `LesaNetConfig.from_labels`.
 
     Example:
-        >>> network_settings(TrainConfig(method="multilabel"))
-        {'backbone': 'vgg16', 'propagation': False}
+        >>> network_settings(TrainConfig(method="embedding"), 19213)
+        {'backbone': 'vgg16', 'propagation': False, 'memory_size': 19213}
     """
-    return {"backbone": config.backbone, **method_of(config).network(config.loss)}
+    method = method_of(config)
+    return {
+        "backbone": config.backbone,
+        "propagation": method.propagates and config.loss.propagated > 0,
+        "memory_size": lesions if method.remembers else 0,
+    }

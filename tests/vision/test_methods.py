@@ -50,8 +50,8 @@ def test_the_loss_is_a_function_of_its_inputs_and_the_generator(tiny, tmp_path, 
 
 def test_resuming_needs_the_same_method(tiny, tmp_path):
     tiny.train(tmp_path, epochs=1)
-    with pytest.raises(InputError, match=r"method lesanet \(now multilabel\)"):
-        tiny.train(tmp_path, epochs=1, method="multilabel", resume=True)
+    with pytest.raises(InputError, match=r"method lesanet \(now warp\)"):
+        tiny.train(tmp_path, epochs=1, method="warp", resume=True)
     assert latest_checkpoint(tmp_path)
 
 
@@ -71,7 +71,7 @@ def test_warp_ranks_what_holds_above_the_rest(tiny, tmp_path):
 
 
 def test_the_network_has_what_the_method_needs():
-    assert network_settings(TrainConfig())["propagation"]
+    assert network_settings(TrainConfig(), 9)["propagation"]
     off = TrainConfig(loss=LossConfig(propagated=0.0))
-    assert not network_settings(off)["propagation"]
-    assert not network_settings(TrainConfig(method="multilabel"))["propagation"]
+    assert not network_settings(off, 9)["propagation"]
+    assert not network_settings(TrainConfig(method="multilabel"), 9)["propagation"]
