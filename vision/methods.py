@@ -6,6 +6,7 @@ says which loss is minimised, of which targets, and which parts the network has.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -19,6 +20,7 @@ from vision.losses import LesaNetLoss, LossConfig
 from vision.losses.likeness import LikenessTriplet, traits_of
 from vision.losses.warp import WarpLoss
 from vision.losses.weighted_bce import class_weights
+from vision.metrics import THRESHOLD_GRID
 from vision.recipe import TrainConfig
 from vision.targets import Targets
 
@@ -33,12 +35,14 @@ class Method:
         propagates: Whether the network has a score propagation layer, if its term is on.
         remembers: Whether the lesions that are learned are remembered, and label others.
         targets: Adds to the targets of the lesions.
+        thresholds: The thresholds that are tried for each label, ascending.
     """
 
     loss: Callable[[Targets, LabelSpace, LossConfig], nn.Module]
     propagates: bool = False
     remembers: bool = False
     targets: Callable[[LesionData, Targets], Targets] = lambda data, targets: targets
+    thresholds: tuple[float, ...] = THRESHOLD_GRID
 
 
 def lesanet_loss(learned: Targets, space: LabelSpace, config: LossConfig) -> LesaNetLoss:
@@ -62,10 +66,13 @@ def embedding_loss(learned: Targets, space: LabelSpace, config: LossConfig) -> L
     return LikenessTriplet(triplets=config.triplets_per_batch, exact=config.exact)
 
 
+# The scores that a ranking gives have no zero and no scale: from -2 to 10 in steps of a half.
+RANKING_GRID: Final = tuple(1 / (1 + math.exp(-half / 2)) for half in range(-4, 21))
+
 METHODS: Final = {
     "lesanet": Method(loss=lesanet_loss, propagates=True),
     "multilabel": Method(loss=multilabel_loss),
-    "warp": Method(loss=warp_loss),
+    "warp": Method(loss=warp_loss, thresholds=RANKING_GRID),
     "embedding": Method(loss=embedding_loss, remembers=True, targets=traits_of),
 }
 

@@ -22,6 +22,7 @@ from vision.distributed import rank, world_size
 from vision.labels import check_label_names
 from vision.learner import Learner, Lessons, make_learner, make_lessons, train_step
 from vision.lesanet import check_labels
+from vision.methods import method_of
 from vision.prediction import evaluate, predict
 from vision.recipe import (
     TrainConfig,
@@ -183,7 +184,8 @@ def end_epoch(learner: Learner, lessons: Lessons, data: LesionData, progress: Pr
         known = predict(learner.model, lessons.data, batch_size=size, workers=config.workers)
         learned = known["embeddings"][lessons.rows]
         learner.model.classifier.remember(learned, lessons.targets[lessons.rows])
-    scores = evaluate(learner.model, data, batch_size=size, workers=config.workers)
+    grid = method_of(config).thresholds
+    scores = evaluate(learner.model, data, grid=grid, batch_size=size, workers=config.workers)
     f1, auc = (_number(scores.averages[name]) for name in ("f1", "auc"))
     steps = progress.step // (epoch + 1)
     progress.history.append(

@@ -5,7 +5,7 @@ import torch
 
 from vision.errors import InputError
 from vision.losses import LossConfig
-from vision.methods import METHODS, network_settings
+from vision.methods import METHODS, RANKING_GRID, network_settings
 from vision.recipe import TrainConfig
 from vision.run_folder import latest_checkpoint
 from vision.training import evaluate, predict
@@ -68,6 +68,15 @@ def test_warp_ranks_what_holds_above_the_rest(tiny, tmp_path):
     model, history = tiny.train(tmp_path, data=data, validation=data, **settings)
     assert history[-1]["total"] == history[-1]["warp"] == 0  # every margin is kept
     assert not any("propagation" in name for name in model.state_dict())
+
+
+def test_a_ranking_is_calibrated_where_its_scores_lie(tiny, tmp_path):
+    data = tiny.TinyData(8)
+    settings = {"epochs": 20, "batch_size": 8, "method": "warp"}
+    model, _ = tiny.train(tmp_path, data=data, validation=data, **settings)
+    assert {*model.config.thresholds} <= {*RANKING_GRID, 1.0}
+    assert RANKING_GRID[4] == 0.5
+    assert RANKING_GRID[-1] == pytest.approx(0.99995, abs=1e-5)
 
 
 def test_the_network_has_what_the_method_needs():
