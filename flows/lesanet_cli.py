@@ -178,7 +178,7 @@ def predict(model: Path, image: Path, picture: Path, as_json: bool, **where: Any
     for label in result["labels"][:_SHOWN]:
         mark = "+" if label["positive"] else " "
         click.echo(
-            f"{mark} {label['term']:28} {label['score']:.3f} (from {label['threshold']:.1f})"
+            f"{mark} {label['term']:28} {label['score']:.3f} (from {label['threshold']:.3g})"
         )
     click.echo(f"Wrote {picture}. Next: lesionary lesanet evaluate {model} DATASET")
 
