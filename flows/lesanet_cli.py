@@ -55,6 +55,10 @@ def lesanet() -> None:
     help="Of the first epochs.",
 )  # fmt: skip
 @click.option(
+    "--method", default="lesanet", show_default=True, metavar="NAME",
+    help="lesanet, or what its paper compares it with: multilabel, warp, embedding.",
+)  # fmt: skip
+@click.option(
     "--backbone", default="vgg16", show_default=True, metavar="NAME",
     help="vgg16, the paper's, or resnet10, which is small and fast.",
 )  # fmt: skip
@@ -174,7 +178,7 @@ def predict(model: Path, image: Path, picture: Path, as_json: bool, **where: Any
     for label in result["labels"][:_SHOWN]:
         mark = "+" if label["positive"] else " "
         click.echo(
-            f"{mark} {label['term']:28} {label['score']:.3f} (from {label['threshold']:.1f})"
+            f"{mark} {label['term']:28} {label['score']:.3f} (from {label['threshold']:.3g})"
         )
     click.echo(f"Wrote {picture}. Next: lesionary lesanet evaluate {model} DATASET")
 
