@@ -73,7 +73,7 @@ def write_resplit(dataset: Path, out: Path, *, seed: int) -> dict[str, int]:
     paths = [path for split in SPLITS for path in shards.get(split, ())]
     patients = {split: _patients(shards[split]) for split in SPLITS if split in shards}
     names = LabelSpace.from_json(dataset / "labels.json").names
-    sizes = {split: counts.total() for split, counts in patients.items()}
+    sizes: dict[str, int] = {split: counts.total() for split, counts in patients.items()}
     together = sum(patients.values(), Counter[str]())
     dealt = resplit_patients(together, sizes, seed=seed)
     if empty := sizes.keys() - dealt.values():
@@ -100,9 +100,7 @@ def _patients(paths: Iterable[Path]) -> Counter[str]:
     return found
 
 
-def _full_shards(
-    paths: Iterable[Path], dealt: Mapping[str, str]
-) -> Iterator[tuple[str, Table]]:
+def _full_shards(paths: Iterable[Path], dealt: Mapping[str, str]) -> Iterator[tuple[str, Table]]:
     """The rows of each split, a shard's worth at a time."""
     import pyarrow as pa
     from pyarrow import compute
