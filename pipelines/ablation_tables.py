@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from pipelines.rendering import render
 from pipelines.variants import FULL, VARIANTS
@@ -192,8 +192,7 @@ def _source(name: str) -> str:
 def _by_split(scores: pd.DataFrame, name: str, labels: str, metric: str) -> pd.Series[float]:
     """A score of a variant, by split; those that could not be scored are left out."""
     chosen = scores[(scores["variant"] == _source(name)) & (scores["labels"] == labels)]
-    values: pd.Series[float] = chosen.set_index("split")[metric].astype(float).dropna()
-    return values
+    return cast("pd.Series[float]", chosen.set_index("split")[metric].astype(float).dropna())
 
 
 def _single(values: pd.Series[float]) -> Cell:
