@@ -18,9 +18,9 @@ from pipelines.ablation import AblateConfig, Places, Run
 
 # What is done is remembered by the folder of results, so Prefect need not cache it.
 @task(name="train-variant", task_run_name="{run}", cache_policy=NO_CACHE)
-def train_variant(run: Run, config: AblateConfig, places: quote) -> str | None:
+def train_variant(run: Run, config: AblateConfig, places: Places) -> str | None:
     """`pipelines.ablation.attempt`, its outcome in Prefect's log."""
-    return ablation.attempt(run, config, places.unquote(), say=get_run_logger().info)
+    return ablation.attempt(run, config, places, say=get_run_logger().info)
 
 
 @flow(name="ablate-lesanet")

@@ -86,7 +86,7 @@ def test_groups_and_names_choose_variants():
     assert choose_variants([]) == (FULL,)
     assert len(choose_variants(DEFAULT)) == 4 + 5
     assert trained(choose_variants(["labels"])) == (FULL, "labels-r", "no-text-mining")
-    with pytest.raises(InputError, match="no variant 'nope'. Choose of the groups all, methods"):
+    with pytest.raises(InputError, match=r"no variant 'nope'\. Choose of the groups all, methods"):
         choose_variants(["nope"])
 
 
@@ -221,8 +221,8 @@ def test_random_splits_are_made_once_and_trained_on(copy):
         (split, name) for split in "12" for name in ("full", "no-rhem")
     ]
     assert ablation.recipe_of(runs[2], config).seed == RECIPE.seed + 2
-    tests = [LesionDataset(copy.out / "datasets" / k, "test").lesion_ids for k in "12"]
-    assert set(tests[0]) != set(tests[1])
+    learned = [LesionDataset(copy.out / "datasets" / k, "train").lesion_ids for k in "12"]
+    assert set(learned[0]) != set(learned[1])
     assert plan_runs(config, say=quiet) == runs
 
 

@@ -225,9 +225,8 @@ def test_a_tail_makes_a_few_labels_frequent_and_many_rare():
     for even, uneven in zip(flat, long, strict=True):
         assert max(uneven.values()) > 1.5 * max(even.values())
         assert min(uneven.values()) < min(even.values()) / 3
-    sites = long[0]
-    assert set(sites) == set(SITES)  # even the rarest is dealt
-    assert sites[COMMONEST[0]] > sites[COMMONEST[1]] > sites[COMMONEST[-1]]
+    first, second, *_, last = (long[0][name] for name in COMMONEST)
+    assert first > second > last
     rare = [sum(n <= 3 for n in labels.values()) for _, labels in (flat, long)]
     assert rare[0] == 0
     assert rare[1] >= 8
