@@ -55,6 +55,10 @@ def lesanet() -> None:
     help="Of the first epochs.",
 )  # fmt: skip
 @click.option(
+    "--method", default="lesanet", show_default=True, metavar="NAME",
+    help="lesanet, or what its paper compares it with: multilabel, warp, embedding.",
+)  # fmt: skip
+@click.option(
     "--backbone", default="vgg16", show_default=True, metavar="NAME",
     help="vgg16, the paper's, or resnet10, which is small and fast.",
 )  # fmt: skip

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 _UNCALIBRATED = 0.5
+_NO_TERMS = ("epoch", "steps", "learning_rate", "total", "seconds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +74,7 @@ def train_lesanet(config: TrainLesanetConfig, *, say: Say = print) -> dict[str, 
     from vision.drawing import draw_curves
     from vision.learner import make_lessons
     from vision.lesanet import LesaNetConfig, LesaNetModel
+    from vision.methods import network_settings
     from vision.processing import LesaNetImageProcessor
     from vision.training import fit
 
@@ -83,9 +85,7 @@ def train_lesanet(config: TrainLesanetConfig, *, say: Say = print) -> dict[str, 
     recipe = config.training
     learned = len(make_lessons(lessons, recipe).rows)  # those with a positive label
     torch.manual_seed(recipe.seed)
-    settings = LesaNetConfig.from_labels(
-        lessons.space, backbone=recipe.backbone, propagation=recipe.loss.propagated > 0
-    )
+    settings = LesaNetConfig.from_labels(lessons.space, **network_settings(recipe, learned))
     model: Any = LesaNetModel(settings)
     say(
         f"Training {recipe.backbone} on {learned:,} lesions, validating on {len(checks):,}, "
@@ -353,9 +353,9 @@ def _without_nan(figures: dict[str, float]) -> dict[str, float | None]:
 
 def _line(figures: dict[str, float]) -> str:
     terms = ", ".join(
-        f"{name} {figures[name]:.3f}"
-        for name in ("weighted_bce", "hard_examples", "triplets", "propagated")
-        if name in figures
+        f"{name} {value:.3f}"
+        for name, value in figures.items()
+        if name not in _NO_TERMS and not name.startswith("validation_")
     )
     auc, f1 = (
         "-" if math.isnan(value) else f"{value:.3f}"

@@ -38,12 +38,21 @@ class LesionData(Protocol):
 
     A batch holds at least `pixel_values` (n, 3, H, W), as the network takes them, and `boxes_px`
     (n, 4), the lesions in them. The label lists are masks. Shape of each: (N, C), bool.
+
+    `boxes_px` are the boxes of all lesions in their patches, which have 1 mm a pixel, and
+    `image_boxes_px` those in their images. Shape of both: (N, 4).
     """
 
     space: LabelSpace
     relevant: Tensor
     uncertain: Tensor
     irrelevant: Tensor
+
+    @property
+    def boxes_px(self) -> Tensor: ...
+
+    @property
+    def image_boxes_px(self) -> Tensor: ...
 
     def __len__(self) -> int: ...
 
@@ -86,6 +95,11 @@ class LesionDataset(Dataset[Batch]):
         self.relevant, self.uncertain, self.irrelevant = (
             _mask(self._column(name), len(self.space)) for name in LISTS
         )
+
+    @property
+    def image_boxes_px(self) -> Tensor:
+        """The boxes of the split in their images. Shape: (N, 4)."""
+        return torch.tensor(self._column("box_px").to_pylist())
 
     @property
     def lesion_ids(self) -> list[str]:
