@@ -141,6 +141,73 @@ def _tell_averages(result: dict[str, Any], split: str) -> None:
 
 
 @lesanet.command()
+@DATASET
+@click.option("--out", required=True, type=FOLDER, help="The results: created, or added to.")
+@click.option(
+    "--variants", default="methods,parts", show_default=True, metavar="NAMES",
+    help="Variants and groups of them with commas between: all, methods, parts, labels, mining, "
+    "batch. The full model is always there.",
+)  # fmt: skip
+@click.option(
+    "--splits", default=0, show_default=True, type=click.IntRange(0),
+    help="Random splits by patient; 0 takes the dataset's own split.",
+)  # fmt: skip
+@click.option(
+    "--gold", type=IN_FILE,
+    help="CSV with lesion_id and labels joined with |: score against these as well.",
+)  # fmt: skip
+@click.option("--epochs", default=15, show_default=True, type=click.IntRange(1))
+@click.option("--batch-size", default=128, show_default=True, type=click.IntRange(1))
+@click.option("--backbone", default="vgg16", show_default=True, metavar="NAME")
+@click.option("--seed", default=123, show_default=True, type=click.IntRange(0))
+@click.option(
+    "--jobs", default=1, show_default=True, type=click.IntRange(1),
+    help="Trainings at once, each in its own process: one for each GPU, say.",
+)  # fmt: skip
+@click.option("--rebuild", is_flag=True, help="Only write tables and page anew, train nothing.")
+@click.option("--plain", is_flag=True, help="Without Prefect: same output, no server start.")
+@reports_input_errors
+def ablate(
+    dataset: Path,
+    out: Path,
+    variants: str,
+    splits: int,
+    gold: Path | None,
+    jobs: int,
+    rebuild: bool,
+    plain: bool,
+    **recipe: Any,
+) -> None:
+    """Train LesaNet and variants of it on a lesion DATASET, and compare them.
+
+    Run it again after it was stopped: what is done is kept, what was begun goes on.
+
+    Example: lesionary lesanet ablate data/lesions --out results --splits 5
+    """
+    from pipelines.ablation import AblateConfig, ablate_lesanet
+    from pipelines.ablation_tables import write_tables
+    from pipelines.lesanet import TrainConfig
+    from pipelines.variants import choose_variants
+
+    names = tuple(name.strip() for name in variants.split(","))
+    config = AblateConfig(
+        dataset=dataset, out=out, variants=names, splits=splits, gold=gold,
+        training=TrainConfig(**recipe), jobs=jobs,
+    )  # fmt: skip
+    if rebuild:
+        page = write_tables(out, choose_variants(names))
+    elif plain:
+        page = ablate_lesanet(config, say=click.echo)
+    else:
+        click.echo("Starting Prefect, which takes up to half a minute (--plain does without) ...")
+        from flows import ablation
+
+        page = ablation.run(config)
+    click.echo(page.with_suffix(".md").read_text(encoding="utf-8"))
+    click.echo(f"Wrote {page}. Next: open it in a browser.")
+
+
+@lesanet.command()
 @MODEL
 @click.argument("image", type=EXISTING)
 @click.option(
