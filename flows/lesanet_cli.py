@@ -124,6 +124,42 @@ def evaluate(model: Path, dataset: Path, split: str, gold: Path | None, as_json:
     click.echo(f"Next: lesionary lesanet predict {model} IMAGE --box X1,Y1,X2,Y2")
 
 
+@lesanet.command()
+@MODEL
+@DATASET
+@click.option("--out", required=True, type=FOLDER, help="The report's folder.")
+@click.option("--split", default="test", show_default=True, help="Which lesions to report on.")
+@click.option(
+    "--gold", type=IN_FILE,
+    help="CSV with lesion_id and labels joined with |: report on these labels as well.",
+)  # fmt: skip
+@click.option(
+    "--label", "labels", multiple=True, metavar="NAME",
+    help="Draw the curves of this label; repeatable. Default: the 12 with the most positives.",
+)  # fmt: skip
+@click.option(
+    "--lesions", default=300, show_default=True, type=click.IntRange(0),
+    help="Lesions in the gallery, evenly spread; 0 for all.",
+)  # fmt: skip
+@JSON
+@reports_input_errors
+def report(as_json: bool, **settings: Any) -> None:
+    """Write tables, figures and a result gallery on a MODEL and a lesion DATASET.
+
+    Example: lesionary lesanet report models/lesanet data/lesions --out report
+    """
+    from pipelines.figures import ReportConfig, write_report
+
+    config = ReportConfig(**settings)
+    result = write_report(config)
+    if as_json:
+        click.echo(json.dumps(result, allow_nan=False))
+        return
+    for name, scores in result["sources"].items():
+        _tell_averages(scores, f"{config.split}, {name} labels")
+    click.echo(f"Wrote {result['report']}. Next: open {result['gallery']} in a browser.")
+
+
 def _tell_averages(result: dict[str, Any], split: str) -> None:
     click.echo(f"Means over labels, {result['lesions']:,} lesions ({split}):")
     for name, row in {"all labels": result, **result["by_class"]}.items():
