@@ -151,7 +151,7 @@ def report(as_json: bool, **settings: Any) -> None:
     from pipelines.figures import ReportConfig, write_report
 
     config = ReportConfig(**settings)
-    result = write_report(config)
+    result = write_report(config, say=speaker(quiet=as_json))
     if as_json:
         click.echo(json.dumps(result, allow_nan=False))
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 from pipelines.gallery import DEFAULT_LESIONS, write_gallery
 from pipelines.lesanet import gold_positives, label_frequencies, read_gold, thresholds_of
 from pipelines.rendering import render
-from pipelines.tables import markdown_table
+from pipelines.tables import (
+    Source,
+    averages_table,
+    bins_table,
+    by_class_and_frequency,
+    label_table,
+    markdown_table,
+)
 from vision.errors import InputError
 from vision.run_folder import write_file, write_text
 
@@ -23,12 +30,11 @@ if TYPE_CHECKING:
 
     from vision.data import LesionDataset
     from vision.labels import LabelSpace
-    from vision.metrics import LabelScores
 
 __all__ = ["ReportConfig", "write_report"]
 
+Say = Callable[[str], None]
 CURVES: Final = 12  # labels whose curves are drawn, unless some are chosen
-_SCORES: Final = ("auc", "average_precision", "precision", "precision_zero", "recall", "f1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,28 +60,16 @@ class ReportConfig:
     lesions: int = DEFAULT_LESIONS
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Source:
-    """What is known of N lesions of the split, and by what: reports (mined) or people (gold).
-
-    `rows` are their numbers in the split; `probabilities`, `positive` and `known` have the shape
-    (N, C); `scores` is what they come to.
-    """
-
-    name: str
-    rows: list[int]
-    probabilities: Tensor
-    positive: Tensor
-    known: Tensor
-    scores: LabelScores
-
-
-def write_report(config: ReportConfig) -> dict[str, Any]:
+def write_report(config: ReportConfig, *, say: Say = print) -> dict[str, Any]:
     """Write the tables, figures and gallery on a network; return their figures.
 
     Files: `report.md`, which shows them all; `gallery.html`; in `mined/` and, with gold labels,
     `gold/`: `per_label`, `averages`, `calibration` (.csv, some also .md) and the figures; beside
     them what needs no test lesions: `label_frequency` and `propagation`.
+
+    Args:
+        config: See there.
+        say: Takes a line on each part of the work.
 
     Returns:
         - sources: for `mined` and `gold`: as `LabelScores.to_json` gives them, and `calibration`,
@@ -98,22 +92,24 @@ def write_report(config: ReportConfig) -> dict[str, Any]:
     lesions = LesionDataset(config.dataset, config.split)
     check_labels(network.config, lesions.space.names)
     _check_chosen(config.labels, lesions.space)
-    truth = None if config.gold is None else read_gold(config.gold)
     frequencies = _frequencies(config.dataset)
-    _make_folder(config)
+    known = {"mined": _mined(lesions)}
+    if config.gold is not None:
+        rows, positive = gold_positives(read_gold(config.gold), lesions)
+        known["gold"] = (rows, positive, torch.ones_like(positive))
+    _make_folder(config.out)
 
+    say(f"Scoring {len(lesions):,} lesions ({config.split}).")
     thresholds = torch.tensor(thresholds_of(network), dtype=torch.float64)
     probabilities = predict(network, lesions)["probabilities"]
-    known = {"mined": _mined(lesions)}
-    if truth is not None:
-        rows, positive = gold_positives(truth, lesions)
-        known["gold"] = (rows, positive, torch.ones_like(positive))
     sources = [
         _source(name, lesions.space, probabilities, thresholds, frequencies, *parts)
         for name, parts in known.items()
     ]
+    say("Drawing figures.")
     written = {s.name: write_source(s, config.out / s.name, chosen=config.labels) for s in sources}
     result = {"sources": written, **_write_whole(network, lesions.space, frequencies, config.out)}
+    say("Writing the gallery.")
     gallery = write_gallery(
         config.out / "gallery.html",
         lesions,
@@ -167,12 +163,12 @@ def _source(
 
 def write_source(source: Source, folder: Path, *, chosen: Sequence[str] = ()) -> dict[str, Any]:
     """Write the tables and figures for one source of labels; return its scores."""
-    folder.mkdir(parents=True, exist_ok=True)
+    _make_folder(folder)
     table = label_table(source)
-    _write_table(folder / "per_label", _by_class(table), markdown=True)
+    _write_table(folder / "per_label", by_class_and_frequency(table), markdown=True)
     _write_table(folder / "averages", averages_table(source.scores), markdown=True)
     bins = _calibrations(source)
-    _write_table(folder / "calibration", _bins_table(bins))
+    _write_table(folder / "calibration", bins_table(bins))
     for name, figure in _figures(source, table, bins, chosen):
         _write_figure(folder / name, figure)
     result = source.scores.to_json()
@@ -180,45 +176,6 @@ def write_source(source: Source, folder: Path, *, chosen: Sequence[str] = ()) ->
         for key in ("average_precision", "calibration_error"):
             row[key] = _number(table.loc[label, key])
     return {**result, "calibration": _calibration(source, bins)}
-
-
-def label_table(source: Source) -> pd.DataFrame:
-    """`LabelScores.table`, and of each label the average precision and the calibration error."""
-    from vision.curves import calibration, label_curves
-
-    table = source.scores.table.copy()
-    parts = list(
-        zip(source.probabilities.T, source.positive.T, source.known.T, strict=True)
-    )  # a label each
-    curves = [label_curves(*part) for part in parts]
-    table["average_precision"] = [math.nan if c is None else c.average_precision for c in curves]
-    table["calibration_error"] = [
-        math.nan if c is None else calibration(*part).error
-        for c, part in zip(curves, parts, strict=True)
-    ]
-    return table
-
-
-def averages_table(scores: LabelScores) -> pd.DataFrame:
-    """The mean scores over all labels, over each class, and over each bin of frequency."""
-    import pandas as pd
-
-    groups = {"all labels": scores.averages, **scores.by_class}
-    groups |= {f"{name} in training": row for name, row in scores.by_frequency.items()}
-    table = pd.DataFrame.from_dict(groups, orient="index").rename_axis("labels")
-    return table.astype({name: float for name in table.columns if name != "labels_scored"})
-
-
-def _by_class(table: pd.DataFrame) -> pd.DataFrame:
-    """Body parts, types, attributes; in each the most frequent first, as in LesaNet's table 2."""
-    frequency = "training_positives" if "training_positives" in table else "positives"
-    order = {kind: place for place, kind in enumerate(("bodypart", "type", "attribute"))}
-    ordered = table.assign(order=table["class"].map(order).fillna(len(order)))
-    ordered = ordered.sort_values(["order", frequency], ascending=[True, False], kind="stable")
-    counts = [c for c in ("training_positives", "positives", "negatives", "predicted", "hits")
-              if c in table]  # fmt: skip
-    columns = ["class", *counts, "threshold", *_SCORES, "calibration_error"]
-    return ordered[columns].rename_axis("label")
 
 
 def _calibrations(source: Source) -> dict[str, Any]:
@@ -240,28 +197,10 @@ def _calibration(source: Source, bins: Mapping[str, Any]) -> dict[str, Any]:
     return {"ece": errors.pop("all"), "ece_by_class": errors, "ece_by_label": _number(mean)}
 
 
-def _bins_table(bins: Mapping[str, Any]) -> pd.DataFrame:
-    import pandas as pd
-
-    rows = [
-        {
-            "labels": name,
-            "from": place / len(found.count),
-            "to": (place + 1) / len(found.count),
-            "pairs": int(found.count[place]),
-            "mean_score": found.score[place],
-            "share_that_holds": found.share[place],
-        }
-        for name, found in bins.items()
-        for place in range(len(found.count))
-    ]
-    return pd.DataFrame(rows).set_index("labels")
-
-
 def _figures(
     source: Source, table: pd.DataFrame, bins: Mapping[str, Any], chosen: Sequence[str]
 ) -> Iterator[tuple[str, Figure]]:
-    from vision import figures
+    from vision import curve_figures, figures
     from vision.curves import label_curves
 
     scored = source.scores.scored.sort_values("positives", ascending=False, kind="stable")
@@ -273,13 +212,14 @@ def _figures(
         if (curves := label_curves(
             source.probabilities[:, c], source.positive[:, c], source.known[:, c]))
     }  # fmt: skip
-    classes, thresholds = table["class"].to_dict(), table["threshold"].to_dict()
+    classes = dict(zip(names, table.loc[names, "class"], strict=True))
+    thresholds = dict(zip(names, table.loc[names, "threshold"], strict=True))
     yield "auc.png", figures.draw_auc(table)
     if "training_positives" in table:
         yield "frequency_subsets.png", figures.draw_frequency_subsets(table)
-    yield "roc.png", figures.draw_rocs(found, classes, thresholds)
-    yield "precision_recall.png", figures.draw_precision_recalls(found, classes, thresholds)
-    yield "calibration.png", figures.draw_calibration(bins)
+    yield "roc.png", curve_figures.draw_rocs(found, classes, thresholds)
+    yield "precision_recall.png", curve_figures.draw_precision_recalls(found, classes, thresholds)
+    yield "calibration.png", curve_figures.draw_calibration(bins)
 
 
 def _write_whole(
@@ -329,12 +269,12 @@ def _check_chosen(labels: Sequence[str], space: LabelSpace) -> None:
             )
 
 
-def _make_folder(config: ReportConfig) -> None:
+def _make_folder(folder: Path) -> None:
     try:
-        config.out.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f"Can't write into {config.out}: {error.strerror or error}. Give another --out."
+            f"Can't write into {folder}: {error.strerror or error}. Give another --out."
         ) from error
 
 

@@ -1,10 +1,12 @@
-"""The gallery: one self-contained HTML page with lesions, their labels, and what was said of them."""
+"""The gallery: a self-contained HTML page with lesions, their labels and their sentences."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+from tqdm import tqdm
 
 from pipelines.rendering import render
 from vision.run_folder import write_text
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vision.data import LesionDataset
+    from vision.labels import LabelSpace
 
 DEFAULT_LESIONS: Final = 300
 SIGNS: Final = {
@@ -76,7 +79,7 @@ def write_gallery(
     """
     from vision.rows import read_sentences
 
-    chips = {source.name: decided(source, thresholds, lesions) for source in sources}
+    chips = {source.name: decided(source, thresholds, lesions.space) for source in sources}
     rows = sorted({row for of_source in chips.values() for row in of_source})
     shown = spread(rows, most)
     sentences, ids = read_sentences(dataset, split), lesions.lesion_ids
@@ -96,16 +99,14 @@ def write_gallery(
                 "sentences": list(dict.fromkeys(sentences[row])),
                 "chips": {name: of[row] for name, of in chips.items() if row in of},
             }
-            for row in shown
+            for row in tqdm(shown, desc="gallery", unit=" lesions", disable=None, leave=False)
         ],
     )
     write_text(path, page)
     return path
 
 
-def decided(
-    source: Labelled, thresholds: Tensor, lesions: LesionDataset
-) -> dict[int, list[Chip]]:
+def decided(source: Labelled, thresholds: Tensor, space: LabelSpace) -> dict[int, list[Chip]]:
     """How each label of each lesion was decided, by the lesion's row.
 
     A label is predicted from its threshold on, and so is what lies above it. Of the labels decided
@@ -113,7 +114,6 @@ def decided(
     """
     from vision.metrics import predict_labels
 
-    space = lesions.space
     predicted = space.expand(predict_labels(source.probabilities, thresholds))
     positive, known = source.positive & source.known, source.known
     masks = {

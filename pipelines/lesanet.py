@@ -219,9 +219,7 @@ def label_frequencies(training: LesionDataset) -> Tensor:
     """In how many of the lesions each label counts as positive when it is learned. Shape: (C,)."""
     from vision.targets import targets_of
 
-    learned = targets_of(
-        training.relevant, training.uncertain, training.irrelevant, training.space
-    )
+    learned = targets_of(training.relevant, training.uncertain, training.irrelevant, training.space)
     return learned.positive.sum(0)
 
 

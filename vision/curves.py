@@ -22,8 +22,8 @@ CALIBRATION_BINS = 15  # Guo et al. 2017, arXiv:1706.04599, section 5
 class Curves:
     """ROC and precision-recall curve of a label: a point for each threshold, the highest first.
 
-    The first point stands for a threshold above all scores, where nothing is predicted and precision
-    counts as 1; then comes one for each of T different scores. Shape of each: (T + 1,).
+    The first point stands for a threshold above all scores, where nothing is predicted and
+    precision counts as 1; then comes one for each of T different scores. Shape: (T + 1,) each.
     """
 
     threshold: Floats
@@ -134,7 +134,7 @@ def calibration(
     holds = positive[known].double().numpy()
     place = np.minimum((values * bins).astype(np.int64), bins - 1)
     count, total, there = (
-        np.bincount(place, weights=weights, minlength=bins)
+        np.bincount(place, weights=weights, minlength=bins).astype(np.float64)
         for weights in (np.ones_like(values), values, holds)
     )
     with np.errstate(invalid="ignore"):

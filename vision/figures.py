@@ -1,4 +1,4 @@
-"""Figures on a scored network: by label, by class, by frequency, by threshold.
+"""Figures on a scored network's labels: by class, and by frequency in training.
 
 Each function returns a matplotlib `Figure`. Colours are Okabe and Ito's, which colour-blind readers
 tell apart; classes and scores also differ by marker, hatch or line style.
@@ -7,12 +7,11 @@ tell apart; classes and scores also differ by marker, hatch or line style.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from vision.curves import Calibration, Curves
 from vision.scores import frequency_bins
 
 if TYPE_CHECKING:
@@ -49,6 +48,7 @@ SCORES: Final = {
 LEAST_POSITIVES: Final = (1, 3, 10, 30, 100, 300, 1000, 3000)
 _DPI: Final = 100
 _COLUMNS: Final = 3
+_LEAST: Final = 0.7  # where a label that was never positive stands on a logarithmic axis
 
 
 def draw_auc(table: pd.DataFrame) -> Figure:
@@ -59,45 +59,54 @@ def draw_auc(table: pd.DataFrame) -> Figure:
             stays away.
     """
     scored = table[table["auc"].notna()]
+    by_class = {k: rows for k in CLASSES if len(rows := scored[scored["class"] == k])}
     with_training = "training_positives" in table
-    figure = _figure(1000 if with_training else 500, 420)
+    figure = new_figure(1000 if with_training else 500, 420)
     panels = figure.subplots(1, 1 + with_training, squeeze=False, sharey=True)[0]
-    kinds = [kind for kind in CLASSES if (scored["class"] == kind).any()]
-    for place, kind in enumerate(kinds):
-        values = np.sort(scored.loc[scored["class"] == kind, "auc"].to_numpy(float))
-        look = CLASSES[kind]
-        spread = place + 0.3 * (((np.arange(len(values)) * 0.618) % 1) - 0.5)
-        panels[0].plot(spread, values, look.marker, color=look.colour, alpha=0.75)
-        panels[0].hlines(np.median(values), place - 0.3, place + 0.3, "black", linewidth=2)
-        if with_training:
-            rows = scored[scored["class"] == kind]
-            counts = rows["training_positives"].clip(lower=0.7)
-            panels[1].plot(
-                counts, rows["auc"], look.marker, color=look.colour, alpha=0.75, label=look.shown
-            )
-    names = [f"{CLASSES[k].shown}\n({(scored['class'] == k).sum()} labels)" for k in kinds]
-    panels[0].set_xticks(range(len(kinds)), labels=names)
-    panels[0].set(ylabel="AUC", title="By class; bars are medians", xlim=(-0.6, len(kinds) - 0.4))
-    panels[0].axhline(0.5, color=GREY, linewidth=0.8, linestyle=":")
+    _draw_auc_by_class(panels[0], by_class)
     if with_training:
+        _draw_auc_by_frequency(panels[1], by_class)
         _draw_means(panels[1], scored)
-        panels[1].set(xscale="log", xlabel="positive lesions in training", title="By frequency")
-        panels[1].axhline(0.5, color=GREY, linewidth=0.8, linestyle=":")
-        panels[1].legend(fontsize=9, loc="lower right")
+    for axes in panels:
+        axes.axhline(0.5, color=GREY, linewidth=0.8, linestyle=":")
     return figure
+
+
+def _draw_auc_by_class(axes: Axes, by_class: Mapping[str, pd.DataFrame]) -> None:
+    for place, (kind, rows) in enumerate(by_class.items()):
+        values, look = np.sort(rows["auc"].to_numpy(float)), CLASSES[kind]
+        spread = place + 0.3 * (((np.arange(len(values)) * 0.618) % 1) - 0.5)
+        axes.plot(spread, values, look.marker, color=look.colour, alpha=0.75)
+        axes.hlines(np.median(values), place - 0.3, place + 0.3, "black", linewidth=2)
+    names = [f"{CLASSES[kind].shown}\n({_labels(len(rows))})" for kind, rows in by_class.items()]
+    axes.set_xticks(range(len(names)), labels=names)
+    axes.set(ylabel="AUC", title="By class; bars are medians", xlim=(-0.6, len(names) - 0.4))
+
+
+def _draw_auc_by_frequency(axes: Axes, by_class: Mapping[str, pd.DataFrame]) -> None:
+    for kind, rows in by_class.items():
+        look, counts = CLASSES[kind], rows["training_positives"].clip(lower=_LEAST)
+        axes.plot(counts, rows["auc"], look.marker, color=look.colour, alpha=0.75, label=look.shown)
+    title = "By frequency; bars are means"
+    axes.set(xscale="log", xlabel="positive lesions in training", title=title, ylim=(None, 1.03))
+    _plain_numbers(axes)
+    if by_class:
+        axes.legend(fontsize=9, loc="lower right")
 
 
 def _draw_means(axes: Axes, scored: pd.DataFrame) -> None:
     """A bar for the mean AUC of each of the three bins of frequency."""
     counts = scored["training_positives"]
     most = int(counts.max()) if len(scored) else 0
-    for name, low, high in frequency_bins(most):
+    for _, low, high in frequency_bins(most):
         rows = scored[(counts >= low) & (counts <= high)]
         if len(rows):
-            ends = (max(low, 0.7), min(high, most))
-            axes.hlines(
-                rows["auc"].mean(), *ends, color="black", linewidth=2,
-                label=f"mean, {name} ({len(rows)} labels)",
+            start, end, mean = max(low, _LEAST), min(high, most), rows["auc"].mean()
+            axes.hlines(mean, start, end, color="black", linewidth=2)
+            axes.annotate(
+                f"{mean:.3f}, {_labels(len(rows))}", ((start * end) ** 0.5, mean), xytext=(0, -4),
+                textcoords="offset points", ha="center", va="top", fontsize=8,
+                bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1},
             )  # fmt: skip
 
 
@@ -113,7 +122,7 @@ def draw_frequency_subsets(table: pd.DataFrame) -> Figure:
     scored = table[table["auc"].notna()]
     counts = scored["training_positives"]
     most = int(counts.max()) if len(scored) else 0
-    figure = _figure(1000, 420)
+    figure = new_figure(1000, 420)
     left, right = figure.subplots(1, 2, sharey=True)
     least = [n for n in LEAST_POSITIVES if n <= most] or [0]
     subsets = {f"{n:,}": scored[counts >= n] for n in least}
@@ -125,13 +134,14 @@ def draw_frequency_subsets(table: pd.DataFrame) -> Figure:
             range(len(means)), means, color=look.colour, marker=look.marker, linestyle=look.line,
             label=look.shown,
         )  # fmt: skip
+        heights = [rows[key].mean() for rows in bins.values()]
         bars = right.bar(
-            np.arange(len(bins)) + 0.2 * (place - 1.5), [rows[key].mean() for rows in bins.values()],
+            np.arange(len(bins)) + 0.2 * (place - 1.5), heights,
             0.2, color=look.colour, hatch=look.hatch, edgecolor="white", label=look.shown,
         )  # fmt: skip
         right.bar_label(bars, fmt="{:.2f}", fontsize=7, padding=1)
     for axes, parts in ((left, subsets), (right, bins)):
-        names = [f"{name}\n({len(rows)} labels)" for name, rows in parts.items()]
+        names = [f"{name}\n({_labels(len(rows))})" for name, rows in parts.items()]
         axes.set_xticks(range(len(parts)), labels=names)
         axes.set(ylim=(0, 1.08), ylabel="mean over labels")
     left.set(xlabel="training positives, at least", title="Labels at least so frequent")
@@ -150,11 +160,11 @@ def draw_label_frequency(counts: pd.DataFrame) -> Figure:
     seen = counts[counts["training_positives"] > 0]
     seen = seen.sort_values("training_positives", ascending=False, kind="stable")
     rows = max(math.ceil(len(seen) / _COLUMNS), 1)
-    figure = _figure(1250, 120 + 17 * rows)
+    figure = new_figure(1250, 120 + 17 * rows)
     panels = figure.subplots(1, _COLUMNS, sharex=True)
     for column, axes in enumerate(panels):
         part = seen.iloc[column * rows : (column + 1) * rows]
-        for place, (name, row) in enumerate(part.iterrows()):
+        for place, (_, row) in enumerate(part.iterrows()):
             look = CLASSES.get(row["class"], Look(row["class"], GREY, "", "", ""))
             count = row["training_positives"]
             axes.barh(place, count, color=look.colour, hatch=look.hatch, edgecolor="white")
@@ -165,106 +175,29 @@ def draw_label_frequency(counts: pd.DataFrame) -> Figure:
         axes.set(xscale="log", ylim=(rows - 0.4, -0.6))
         axes.set_xlabel("positive lesions in training", fontsize=8)
         axes.spines[["top", "right"]].set_visible(False)
+        _plain_numbers(axes)
     panels[0].set_xlim(0.8, max(2.0, 2.2 * seen["training_positives"].max()) if len(seen) else 2)
     _legend_of_classes(figure)
     never = len(counts) - len(seen)
-    figure.suptitle(
-        f"{len(seen)} labels in training" + (f"; {never} never occur" if never else ""), fontsize=11
-    )
+    rest = f"; {_labels(never)} never occur{'s' if never == 1 else ''}" if never else ""
+    figure.suptitle(f"{_labels(len(seen))} in training{rest}", fontsize=11)
     return figure
 
 
-def draw_rocs(
-    curves: Mapping[str, Curves], classes: Mapping[str, str], thresholds: Mapping[str, float]
-) -> Figure:
-    """The ROC curve of each label in a panel of its own, a star at the calibrated threshold."""
-    figure, panels = _small_multiples(len(curves))
-    for axes, (name, curve) in zip(panels, curves.items(), strict=True):
-        look = CLASSES.get(classes[name], CLASSES["bodypart"])
-        axes.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":")
-        axes.plot(curve.fall_out, curve.recall, color=look.colour, linestyle=look.line)
-        recall, fall_out, _ = curve.at(thresholds[name])
-        axes.plot(fall_out, recall, "*", color="black", markersize=9)
-        axes.text(0.97, 0.06, f"AUC {curve.auc:.3f}", ha="right", fontsize=8)
-        _name_panel(axes, name)
-    _finish_multiples(figure, "false positive rate", "true positive rate")
-    return figure
-
-
-def draw_precision_recalls(
-    curves: Mapping[str, Curves], classes: Mapping[str, str], thresholds: Mapping[str, float]
-) -> Figure:
-    """The precision at each recall, one panel a label, a star at the calibrated threshold.
-
-    The dotted line is the precision of chance: the share of lesions that have the label.
-    """
-    figure, panels = _small_multiples(len(curves))
-    for axes, (name, curve) in zip(panels, curves.items(), strict=True):
-        look = CLASSES.get(classes[name], CLASSES["bodypart"])
-        axes.axhline(curve.precision[-1], color=GREY, linewidth=0.8, linestyle=":")
-        axes.step(
-            curve.recall, curve.precision, where="pre", color=look.colour, linestyle=look.line
-        )
-        recall, _, precision = curve.at(thresholds[name])
-        axes.plot(recall, precision, "*", color="black", markersize=9)
-        axes.text(
-            0.03, 0.06, f"average precision {curve.average_precision:.3f}", ha="left", fontsize=8
-        )
-        _name_panel(axes, name)
-    _finish_multiples(figure, "recall", "precision")
-    return figure
-
-
-def draw_calibration(found: Mapping[str, Calibration]) -> Figure:
-    """The share of pairs that hold against their score, and how many pairs each bin has.
-
-    Args:
-        found: By class, and `all`.
-    """
-    figure = _figure(560, 620)
-    upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    upper.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle=":")
-    every = Look("all labels", "black", "D", "", "-")
-    for name, bins in found.items():
-        look = CLASSES.get(name, every)
-        there = bins.count > 0
-        upper.plot(
-            bins.score[there], bins.share[there], color=look.colour, marker=look.marker,
-            linestyle=look.line, markersize=5, label=f"{look.shown}, ECE {bins.error:.3f}",
-        )  # fmt: skip
-    count = next(iter(found.values())).count if "all" not in found else found["all"].count
-    width = 1 / len(count)
-    lower.bar((np.arange(len(count)) + 0.5) * width, count, width * 0.9, color=GREY)
-    upper.set(ylabel="share that holds", xlim=(0, 1), ylim=(0, 1), title="Calibration")
-    lower.set(xlabel="score", ylabel="pairs", yscale="log")
-    upper.legend(fontsize=9, loc="upper left")
-    return figure
-
-
-def _figure(width_px: int, height_px: int) -> Figure:
+def new_figure(width_px: int, height_px: int) -> Figure:
+    """An empty figure of this size, which arranges its panels itself."""
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width_px / _DPI, height_px / _DPI), dpi=_DPI, layout="constrained")
 
 
-def _small_multiples(count: int, *, columns: int = 4) -> tuple[Figure, Sequence[Axes]]:
-    rows = max(math.ceil(count / columns), 1)
-    figure = _figure(1100, 60 + 250 * rows)
-    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
-    for unused in panels[count:]:
-        unused.set_visible(False)
-    for axes in panels[:count]:
-        axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.04))
-    return figure, list(panels[:count])
+def _labels(count: int) -> str:
+    return f"{count} label" if count == 1 else f"{count} labels"
 
 
-def _name_panel(axes: Axes, name: str) -> None:
-    axes.set_title(name, fontsize=10, parse_math=False)
-
-
-def _finish_multiples(figure: Figure, x: str, y: str) -> None:
-    figure.supxlabel(f"{x}    (star: the calibrated threshold)", fontsize=9)
-    figure.supylabel(y, fontsize=9)
+def _plain_numbers(axes: Axes) -> None:
+    """Write 100 at a logarithmic axis, not a power of ten."""
+    axes.xaxis.set_major_formatter("{x:,.0f}")
 
 
 def _legend_of_classes(figure: Figure) -> None:

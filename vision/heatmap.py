@@ -36,11 +36,15 @@ def draw_propagation(weights: Tensor, space: LabelSpace, pairs: pd.DataFrame) ->
     shown = chosen_labels(pairs, space)
     values = weights[shown][:, shown].double().numpy().copy()
     values[range(len(shown)), range(len(shown))] = 0
-    limit = max(float(abs(values).max()) if len(shown) else 0.0, 1e-6)
+    limit = max(float(abs(values).max(initial=0)), 1e-6)
     names = [space.names[i] for i in shown]
     size = (360 + _CELL_PX * len(shown)) / _DPI
     figure = Figure(figsize=(size, size * 0.92), dpi=_DPI, layout="constrained")
     axes = figure.subplots()
+    if not names:
+        axes.set_axis_off()
+        axes.text(0.5, 0.5, "No label gets weight from another.", ha="center")
+        return figure
     picture = axes.imshow(values, cmap="PuOr_r", vmin=-limit, vmax=limit)
     axes.set_xticks(range(len(names)), labels=names, rotation=90, fontsize=8, parse_math=False)
     axes.set_yticks(range(len(names)), labels=names, fontsize=8, parse_math=False)
@@ -62,16 +66,17 @@ def draw_propagation(weights: Tensor, space: LabelSpace, pairs: pd.DataFrame) ->
     return figure
 
 
-def chosen_labels(
-    pairs: pd.DataFrame, space: LabelSpace, *, most: int = MOST_LABELS
-) -> list[int]:
+def chosen_labels(pairs: pd.DataFrame, space: LabelSpace, *, most: int = MOST_LABELS) -> list[int]:
     """The labels of the strongest pairs, positive and negative in turn, by class and in order."""
     positive, negative = strongest(pairs, count=most * most)
     names: dict[str, None] = {}
     for place in range(max(len(positive), len(negative))):
         for rows in (positive, negative):
-            if place < len(rows) and len(names) <= most - 2:
-                names |= dict.fromkeys(rows.loc[place, ["source", "target"]])
+            if place < len(rows):
+                more = names | dict.fromkeys(
+                    str(rows.loc[place, end]) for end in ("source", "target")
+                )
+                names = more if len(more) <= most else names
     found = [space.names.index(name) for name in names]
     return sorted(found, key=lambda i: (_class_order(space.classes[i]), i))
 
