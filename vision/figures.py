@@ -87,6 +87,8 @@ def _draw_auc_by_frequency(axes: Axes, by_class: Mapping[str, pd.DataFrame]) -> 
     for kind, rows in by_class.items():
         look, counts = CLASSES[kind], rows["training_positives"].clip(lower=_LEAST)
         axes.plot(counts, rows["auc"], look.marker, color=look.colour, alpha=0.75, label=look.shown)
+    most = max((rows["training_positives"].max() for rows in by_class.values()), default=1)
+    axes.set_xlim(_LEAST / 1.3, 3 * max(most, 1))  # room for the last mean's words
     title = "By frequency; bars are means"
     axes.set(xscale="log", xlabel="positive lesions in training", title=title, ylim=(None, 1.03))
     _plain_numbers(axes)
