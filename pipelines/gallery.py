@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from tqdm import tqdm
 
@@ -77,12 +77,12 @@ def write_gallery(
     Raises:
         InputError: If the sentences can't be read, or the file not be written.
     """
-    from vision.rows import read_sentences
+    from vision.data import sentences_of
 
     chips = {source.name: decided(source, thresholds, lesions.space) for source in sources}
     rows = sorted({row for of_source in chips.values() for row in of_source})
     shown = spread(rows, most)
-    sentences, ids = read_sentences(dataset, split), lesions.lesion_ids
+    sentences, ids = sentences_of(dataset, split), lesions.lesion_ids
     page = render(
         "gallery.html",
         model=model,
@@ -166,9 +166,6 @@ def _all(of_source: dict[int, list[Chip]]) -> Iterator[Chip]:
 
 
 def _picture(lesions: LesionDataset, row: int) -> str:
-    from vision.images import denormalise
     from vision.pictures import data_uri, patch_png
 
-    lesion: Any = lesions[row]
-    pixels = denormalise(lesion["pixel_values"]).clamp(0, 255)
-    return data_uri(patch_png(pixels, lesion["boxes_px"].tolist()))
+    return data_uri(patch_png(lesions.patch(row), lesions.boxes_px[row].tolist()))

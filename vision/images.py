@@ -100,11 +100,6 @@ def normalise(pixels: Tensor, *, mean: float = 50.0) -> Tensor:
     return (pixels - mean) / 255
 
 
-def denormalise(values: Tensor, *, mean: float = 50.0) -> Tensor:
-    """What `normalise` was given: pixels in [0, 255]."""
-    return values * 255 + mean
-
-
 def three_slices(image: CtImage, slice_index: int, *, step_mm: float = 2.0) -> Tensor:
     """The key slice between what lies `step_mm` towards the head and towards the feet.
 

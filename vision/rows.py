@@ -208,23 +208,6 @@ def shards_of(folder: Path) -> dict[str, list[Path]]:
     return found
 
 
-def read_sentences(folder: Path, split: str) -> list[list[str]]:
-    """The report sentences of each lesion of a split, in the order of `LesionDataset`.
-
-    Raises:
-        InputError: If the folder holds no dataset with such a split, or it can't be read.
-    """
-    from pyarrow import ArrowException, parquet
-
-    try:
-        tables = [parquet.read_table(s, columns=["sentences"]) for s in shards_of(folder)[split]]
-    except KeyError:
-        raise InputError(f"{folder} has no lesions in the split '{split}'.") from None
-    except (OSError, ArrowException) as error:
-        raise InputError(f"The sentences of {folder} can't be read: {error}.") from error
-    return [row or [] for table in tables for row in table.column("sentences").to_pylist()]
-
-
 def _cells(lesion: Lesion, patch: Patch, place: Mapping[str, int]) -> dict[str, Any]:
     lists = {name: sorted(place[label] for label in getattr(lesion, name)) for name in LISTS}
     return {
