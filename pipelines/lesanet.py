@@ -176,35 +176,54 @@ def _score(
 
     from vision.metrics import evaluate_labels
     from vision.prediction import evaluate, predict
-    from vision.targets import targets_of
 
-    frequencies = None
-    if training is not None:
-        learned = targets_of(
-            training.relevant, training.uncertain, training.irrelevant, training.space
-        )
-        frequencies = learned.positive.sum(0)
-    thresholds = torch.tensor(_thresholds(model), dtype=torch.float64)
+    frequencies = None if training is None else label_frequencies(training)
+    thresholds = torch.tensor(thresholds_of(model), dtype=torch.float64)
     if truth is None:
         scores = evaluate(model, lesions, thresholds=thresholds, training_positives=frequencies)
         return scores.to_json()
-    space = lesions.space
-    rows = [i for i, lesion in enumerate(lesions.lesion_ids) if lesion in truth]
-    if not rows:
-        raise InputError("The table with the gold labels names none of the split's lesions.")
-    stated = [set(truth[lesions.lesion_ids[i]]) for i in rows]
-    positive = space.expand(torch.tensor([[n in s for n in space.names] for s in stated]))
+    rows, positive = gold_positives(truth, lesions)
     return evaluate_labels(
         predict(model, lesions)["probabilities"][rows],
         positive,
         torch.ones_like(positive),
         thresholds,
-        space,
+        lesions.space,
         training_positives=frequencies,
     ).to_json()
 
 
-def _thresholds(model: Any) -> list[float]:
+def gold_positives(
+    truth: Mapping[str, Sequence[str]], lesions: LesionDataset
+) -> tuple[list[int], Tensor]:
+    """The lesions of a split that the table with the gold labels names, and what holds for them.
+
+    Returns:
+        - rows: Their numbers in the split. Length: N.
+        - positive: Their gold labels and all that lies above them. Shape: (N, C), bool.
+
+    Raises:
+        InputError: If the table names none of them.
+    """
+    import torch
+
+    rows = [i for i, lesion in enumerate(lesions.lesion_ids) if lesion in truth]
+    if not rows:
+        raise InputError("The table with the gold labels names none of the split's lesions.")
+    stated = [set(truth[lesions.lesion_ids[i]]) for i in rows]
+    held = torch.tensor([[name in labels for name in lesions.space.names] for labels in stated])
+    return rows, lesions.space.expand(held)
+
+
+def label_frequencies(training: LesionDataset) -> Tensor:
+    """In how many of the lesions each label counts as positive when it is learned. Shape: (C,)."""
+    from vision.targets import targets_of
+
+    learned = targets_of(training.relevant, training.uncertain, training.irrelevant, training.space)
+    return learned.positive.sum(0)
+
+
+def thresholds_of(model: Any) -> list[float]:
     """The calibrated thresholds, or a half for each label where there are none."""
     config = model.config
     return config.thresholds or [_UNCALIBRATED] * len(config.label_names)
@@ -304,7 +323,7 @@ def _ask(network: Any, patch: Patch) -> tuple[list[dict[str, Any]], list[float]]
     inputs = LesaNetImageProcessor.from_config(network.config)(patch.pixels)
     with torch.inference_mode():
         output = network(inputs["pixel_values"], torch.tensor([patch.box_px]))
-    thresholds = _thresholds(network)
+    thresholds = thresholds_of(network)
     scores: Tensor = output.refined_scores.sigmoid()
     predicted = predict_labels(scores, torch.tensor(thresholds))
     if network.config.label_classes:  # a converted checkpoint may not know how labels relate

@@ -121,10 +121,8 @@ class LesionDataset(Dataset[Batch]):
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         pixels = torch.empty(len(indices), *PATCH_SHAPE)
-        starts, chunks = self._chunks
         for place, index in enumerate(indices):
-            chunk = bisect_right(starts, index) - 1
-            pixels[place] = normalise(chunks[chunk][index - starts[chunk]].float())
+            pixels[place] = normalise(self.patch(index))
         rows = torch.as_tensor(indices)
         masks = {name: getattr(self, name)[rows] for name in LISTS}
         return {
@@ -133,6 +131,12 @@ class LesionDataset(Dataset[Batch]):
             **masks,
             "index": rows,
         }
+
+    def patch(self, index: int) -> Tensor:
+        """A patch before it is normalised. Shape: (3, 120, 120), float32, in [0, 255]."""
+        starts, chunks = self._chunks
+        chunk = bisect_right(starts, index) - 1
+        return chunks[chunk][index - starts[chunk]].float()
 
     def __getstate__(self) -> dict[str, Any]:
         """For worker processes: they map the file again."""
@@ -154,6 +158,24 @@ class LesionDataset(Dataset[Batch]):
 
     def _column(self, name: str) -> ChunkedArray:
         return self.rows.data.column(name)
+
+
+def sentences_of(folder: Path, split: str) -> list[tuple[str, ...]]:
+    """The report sentences of each lesion of a split, from the dataset's shards.
+
+    Raises:
+        InputError: If the folder holds no dataset that can be read, or no such split.
+    """
+    from pyarrow import ArrowException, parquet
+
+    try:
+        shards = [parquet.read_table(p, columns=["sentences"]) for p in shards_of(folder)[split]]
+    except (OSError, ArrowException, KeyError) as error:
+        raise InputError(
+            f"The sentences of the split '{split}' of {folder} can't be read. Copy the dataset "
+            "anew, or make it again."
+        ) from error
+    return [tuple(row or ()) for shard in shards for row in shard["sentences"].to_pylist()]
 
 
 def load_batches(
