@@ -156,6 +156,14 @@ def test_a_batch_larger_than_the_dataset_is_the_dataset(trained_lesanet, tmp_pat
     assert row["steps"] == 1
 
 
+def test_loading_in_other_processes_changes_nothing(trained_lesanet, tmp_path):
+    recipe = replace(trained_lesanet.config.training, workers=1)
+    config = replace(trained_lesanet.config, out=tmp_path / "model", training=recipe)
+    train_lesanet(config, say=quiet)
+    alone, helped = (f / "model.safetensors" for f in (trained_lesanet.folder, config.out))
+    assert alone.read_bytes() == helped.read_bytes()
+
+
 def refused(config, message, say=quiet):
     before = snapshot(config.out)
     with pytest.raises(InputError, match=message) as error:

@@ -39,12 +39,6 @@ def test_the_same_seed_gives_the_same_weights(tiny, tmp_path):
     assert not same(weights[0], weights[2])
 
 
-def test_loading_in_other_processes_changes_nothing(tiny, tmp_path):
-    alone, _ = tiny.train(tmp_path / "a", epochs=1)
-    helped, _ = tiny.train(tmp_path / "b", epochs=1, workers=1)
-    assert same(alone.state_dict(), helped.state_dict())
-
-
 def test_the_folder_holds_the_best_epoch(tiny, tmp_path, monkeypatch):
     after = []
 
