@@ -32,7 +32,7 @@ def ablate_lesanet(config: AblateConfig) -> Path:
     """
     with ablation.results_folder(config):
         runs = ablation.plan_runs(config, say=get_run_logger().info)
-        places = quote(Places(config.jobs))
+        places: Any = quote(Places(config.jobs))  # Prefect hands on what is in it
         futures = [train_variant.submit(run, config, places) for run in runs]
         page = ablation.finish(config, [future.result() for future in futures])
     tables = page.with_suffix(".md").read_text(encoding="utf-8")
