@@ -66,10 +66,10 @@ def retrieve_lesions(
     hits = sorted(hit for name in among for hit in _search(shelves[name], home, row, k))[:k]
     if not hits:
         raise InputError(f"{dataset} has no lesion of another patient to find there.")
-    told = _tell(shelves, home, row, hits)
+    told, *found = _tell(shelves, home, row, hits)
     if page is not None:
         _write_page(page, shelves, dataset, [(home, row, hits)], {"model": model.resolve().name})
-    return {"query": told["query"], "k": k, "retrieved": told["retrieved"]}
+    return {"query": told, "k": k, "retrieved": found}
 
 
 def score_lesion_retrieval(
@@ -109,12 +109,11 @@ def score_lesion_retrieval(
     from vision.retrieval import score_retrieval
 
     shelves = open_shelves(model, dataset, say=say)
-    asking, home = (_shelf(shelves, name, dataset) for name in (queries, split))
-    (asked, there), (labels, known) = zip(*(_labelled(s) for s in (asking, home)), strict=True)
-    patients, own = ([s.lesions.patient_ids[i] for i in rows.tolist()]
-                     for s, rows in ((home, there), (asking, asked)))  # fmt: skip
-    index = ExactIndex(home.vectors[there.numpy()], patients)
-    found = index.search(asking.vectors[asked.numpy()], own, k)
+    asking, asked, labels = _labelled(_shelf(shelves, queries, dataset))
+    home, there, known = _labelled(_shelf(shelves, split, dataset))
+    own, patients = _patients(asking, asked), _patients(home, there)
+    index = ExactIndex(home.vectors[there], patients)
+    found = index.search(asking.vectors[asked], own, k)
     if not (found.rows >= 0).any():
         raise InputError(
             f"{dataset} has no labelled lesion in '{queries}' with one of another patient in "
@@ -123,14 +122,10 @@ def score_lesion_retrieval(
     scores = score_retrieval(torch.from_numpy(found.rows), labels, known, own, patients)
     result = {"k": k, "queries": len(asked), "searched": len(there), **asdict(scores)}
     if page is not None:
-        step = max(-(-len(asked) // MAX_QUERIES), 1)
+        some = range(0, len(asked), -(-len(asked) // MAX_QUERIES))
         shown = [
-            (asking, int(asked[i]), [
-                Hit(float(distance), split, int(there[row]))
-                for distance, row in zip(found.distances[i], found.rows[i], strict=True) if row >= 0
-            ])
-            for i in range(0, len(asked), step)
-        ]  # fmt: skip
+            (asking, asked[i], _hits(home, found.distances[i], found.rows[i], there)) for i in some
+        ]
         _write_page(page, shelves, dataset, shown, {"model": model.resolve().name, **result})
     return result
 
@@ -157,49 +152,57 @@ def _search(shelf: Shelf, home: Shelf, row: int, k: int) -> list[Hit]:
     """The nearest lesions of a shelf."""
     patient = home.lesions.patient_ids[row]
     distances, rows = shelf.index.search(home.vectors[[row]], [patient], k)
-    pairs = zip(distances[0].tolist(), rows[0].tolist(), strict=True)
-    return [Hit(distance, shelf.split, place) for distance, place in pairs if place >= 0]
+    return _hits(shelf, distances[0], rows[0], range(len(shelf.lesions)))
 
 
-def _positive(shelf: Shelf, rows: Sequence[int] | slice = slice(None)) -> Tensor:
+def _hits(shelf: Shelf, distances: Any, rows: Any, places: Sequence[int]) -> list[Hit]:
+    """What an index found, where `places` are the rows of the lesions that are in it."""
+    pairs = zip(distances.tolist(), rows.tolist(), strict=True)
+    return [Hit(distance, shelf.split, places[row]) for distance, row in pairs if row >= 0]
+
+
+def _positive(shelf: Shelf, rows: Sequence[int]) -> Tensor:
     """The labels that a report says of lesions, and what lies above them. Shape: (n, C), bool."""
-    lesions = shelf.lesions
-    return lesions.space.expand(lesions.relevant[rows])
+    return shelf.lesions.space.expand(shelf.lesions.relevant[rows])
 
 
-def _labelled(shelf: Shelf) -> tuple[Tensor, Tensor]:
-    """The rows of the lesions that have a label, and their labels. Shapes: (n,), (n, C)."""
-    positive = _positive(shelf)
-    rows = positive.any(1).nonzero().flatten()
-    return rows, positive[rows]
+def _labelled(shelf: Shelf) -> tuple[Shelf, list[int], Tensor]:
+    """The rows of the lesions that have a label, and their labels. Shape: (rows, C), bool."""
+    rows = shelf.lesions.relevant.any(1).nonzero().flatten().tolist()
+    return shelf, rows, _positive(shelf, rows)
 
 
-def _tell(shelves: Shelves, home: Shelf, row: int, hits: Sequence[Hit]) -> dict[str, Any]:
-    """What the command prints of a query and the lesions that were found."""
+def _patients(shelf: Shelf, rows: Sequence[int]) -> list[str]:
+    patients = shelf.lesions.patient_ids
+    return [patients[row] for row in rows]
+
+
+def _tell(shelves: Shelves, home: Shelf, row: int, hits: Sequence[Hit]) -> list[dict[str, Any]]:
+    """What the command prints of a query and, after it, of the lesions that were found."""
     from vision.retrieval import pair_gains
 
     names = home.lesions.space.names
     own = _positive(home, [row])
-    told = []
+    told = [_told(home, row, own)]
     for hit in hits:
         shelf = shelves[hit.split]
         labels = _positive(shelf, [hit.row])
-        told.append(
-            {
-                "lesion_id": shelf.lesions.lesion_ids[hit.row],
-                "split": hit.split,
-                "distance": hit.distance,
-                "similarity": pair_gains(own, labels)[1].item(),
-                "common": _named(own & labels, names),
-                "labels": _named(labels, names),
-            }
-        )
-    query = {
-        "lesion_id": home.lesions.lesion_ids[row],
-        "split": home.split,
-        "labels": _named(own, names),
+        more = {
+            "distance": hit.distance,
+            "similarity": pair_gains(own, labels)[1].item(),
+            "common": _named(own & labels, names),
+        }
+        told.append({**_told(shelf, hit.row, labels), **more})
+    return told
+
+
+def _told(shelf: Shelf, row: int, labels: Tensor) -> dict[str, Any]:
+    lesions = shelf.lesions
+    return {
+        "lesion_id": lesions.lesion_ids[row],
+        "split": shelf.split,
+        "labels": _named(labels, lesions.space.names),
     }
-    return {"query": query, "retrieved": told}
 
 
 def _named(labels: Tensor, names: Sequence[str]) -> list[str]:
@@ -220,21 +223,19 @@ def _write_page(
 
     used = {home.split for home, _, _ in shown} | {h.split for *_, hits in shown for h in hits}
     sentences = {split: sentences_of(dataset, split) for split in used}
-    rows = []
-    for home, row, hits in shown:
-        told = _tell(shelves, home, row, hits)
-        lesions = [(home.split, row), *((hit.split, hit.row) for hit in hits)]
-        rows.append(
-            [
-                {"common": [], **lesion, **_looks(shelves[split], place, sentences[split][place])}
-                for lesion, (split, place) in zip(
-                    [told["query"], *told["retrieved"]], lesions, strict=True
-                )
-            ]
-        )
+    rows = [
+        [
+            {**lesion, **_looks(shelves[split], place, sentences[split][place])}
+            for lesion, (split, place) in zip(
+                _tell(shelves, home, row, hits), [(home.split, row), *(h[1:] for h in hits)],
+                strict=True,
+            )
+        ]
+        for home, row, hits in shown
+    ]  # fmt: skip
+    values = {"acg": None, "dataset": dataset.resolve().name, "rows": rows, **result}
     try:
-        write_text(path, render("retrieval.html", dataset=dataset.resolve().name, rows=rows, **{
-            "k": None, "acg": None, **result}))  # fmt: skip
+        write_text(path, render("retrieval.html", **values))
     except (OSError, InputError) as error:
         raise InputError(f"Can't write {path}. Give another --page.") from error
 

@@ -146,7 +146,7 @@ class LabelSpace:
         return labels | _reach(labels, self.ancestors)
 
     def finest(self, labels: Tensor) -> Tensor:
-        """Each row's labels that lie above none of the others. Shape: (N, C), bool, as returned."""
+        """The row's labels that lie above no other of it. Shape: (N, C), bool, as returned."""
         return labels & ~_reach(labels, self.ancestors)
 
     def excluded(self, labels: Tensor) -> Tensor:
