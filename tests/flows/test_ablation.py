@@ -19,10 +19,15 @@ def ablate(*args):
     return CliRunner().invoke(main, [str(a) for a in ("lesanet", "ablate", *args)])
 
 
-async def everything_stored():
+async def everything_stored(message):
+    """What the server holds, once this message has arrived; logs are sent now and then."""
     from prefect.client.orchestration import get_client
 
     async with get_client() as client:
+        for _ in range(50):
+            if any(message in log.message for log in await client.read_logs()):
+                break
+            await asyncio.sleep(0.2)
         return (
             await client.read_flow_runs(),
             await client.read_task_runs(),
@@ -50,7 +55,7 @@ def test_prefect_and_plain_write_the_same(lesion_dataset, tmp_path):
     page = "ablation.html"
     assert (tmp_path / "plain" / page).read_text() == (tmp_path / "flow" / page).read_text()
 
-    flows, tasks, artifacts, logs = asyncio.run(everything_stored())
+    flows, tasks, artifacts, logs = asyncio.run(everything_stored("1 runs, of which 0 are done"))
     assert any("# LesaNet and its variants" in a.data for a in artifacts if a.key)
     assert "LesaNet, the given split" in {task.name for task in tasks}
     assert any("1 runs, of which 0 are done" in log.message for log in logs)
