@@ -82,6 +82,15 @@ def test_more_queries_than_a_block_and_a_new_patient():
     assert found.distances.max() == 0
 
 
+@pytest.mark.parametrize(("k", "patients"), [(3, 500), (8, 2), (40, 30)])
+def test_many_lesions_are_looked_at_in_parts(k, patients):
+    """Parts that hold only lesions left out, the last part smaller, more asked than parts."""
+    vectors, groups = drawn(7, 1100, 4, patients)
+    groups = sorted(groups)
+    found = ExactIndex(vectors, groups).search(vectors[::100], groups[::100], k)
+    check(found, vectors, groups, vectors[::100], groups[::100], k)
+
+
 def test_an_index_of_nothing_finds_nothing():
     nothing = ExactIndex(np.empty((0, 4), dtype=np.float32), [])
     found = nothing.search(np.ones((2, 4), dtype=np.float32), ["a", "b"], 3)
