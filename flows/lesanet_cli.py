@@ -55,6 +55,10 @@ def lesanet() -> None:
     help="Of the first epochs.",
 )  # fmt: skip
 @click.option(
+    "--method", default="lesanet", show_default=True, metavar="NAME",
+    help="lesanet, or what its paper compares it with: multilabel, warp, embedding.",
+)  # fmt: skip
+@click.option(
     "--backbone", default="vgg16", show_default=True, metavar="NAME",
     help="vgg16, the paper's, or resnet10, which is small and fast.",
 )  # fmt: skip
@@ -124,6 +128,42 @@ def evaluate(model: Path, dataset: Path, split: str, gold: Path | None, as_json:
     click.echo(f"Next: lesionary lesanet predict {model} IMAGE --box X1,Y1,X2,Y2")
 
 
+@lesanet.command()
+@MODEL
+@DATASET
+@click.option("--out", required=True, type=FOLDER, help="The report's folder.")
+@click.option("--split", default="test", show_default=True, help="Which lesions to report on.")
+@click.option(
+    "--gold", type=IN_FILE,
+    help="CSV with lesion_id and labels joined with |: report on these labels as well.",
+)  # fmt: skip
+@click.option(
+    "--label", "labels", multiple=True, metavar="NAME",
+    help="Draw the curves of this label; repeatable. Default: the 12 with the most positives.",
+)  # fmt: skip
+@click.option(
+    "--lesions", default=300, show_default=True, type=click.IntRange(0),
+    help="Lesions in the gallery, evenly spread; 0 for all.",
+)  # fmt: skip
+@JSON
+@reports_input_errors
+def report(as_json: bool, **settings: Any) -> None:
+    """Write tables, figures and a result gallery on a MODEL and a lesion DATASET.
+
+    Example: lesionary lesanet report models/lesanet data/lesions --out report
+    """
+    from pipelines.figures import ReportConfig, write_report
+
+    config = ReportConfig(**settings)
+    result = write_report(config, say=speaker(quiet=as_json))
+    if as_json:
+        click.echo(json.dumps(result, allow_nan=False))
+        return
+    for name, scores in result["sources"].items():
+        _tell_averages(scores, f"{config.split}, {name} labels")
+    click.echo(f"Wrote {result['report']}. Next: open {result['gallery']} in a browser.")
+
+
 def _tell_averages(result: dict[str, Any], split: str) -> None:
     click.echo(f"Means over labels, {result['lesions']:,} lesions ({split}):")
     for name, row in {"all labels": result, **result["by_class"]}.items():
@@ -134,6 +174,73 @@ def _tell_averages(result: dict[str, Any], split: str) -> None:
                                    ("recall", "recall"))
             )  # fmt: skip
             click.echo(f"  {name:12} {figures} ({row['labels_scored']} labels)")
+
+
+@lesanet.command()
+@DATASET
+@click.option("--out", required=True, type=FOLDER, help="The results: created, or added to.")
+@click.option(
+    "--variants", default="methods,parts", show_default=True, metavar="NAMES",
+    help="Variants and groups of them with commas between: all, methods, parts, labels, mining, "
+    "batch. The full model is always there.",
+)  # fmt: skip
+@click.option(
+    "--splits", default=0, show_default=True, type=click.IntRange(0),
+    help="Random splits by patient; 0 takes the dataset's own split.",
+)  # fmt: skip
+@click.option(
+    "--gold", type=IN_FILE,
+    help="CSV with lesion_id and labels joined with |: score against these as well.",
+)  # fmt: skip
+@click.option("--epochs", default=15, show_default=True, type=click.IntRange(1))
+@click.option("--batch-size", default=128, show_default=True, type=click.IntRange(1))
+@click.option("--backbone", default="vgg16", show_default=True, metavar="NAME")
+@click.option("--seed", default=123, show_default=True, type=click.IntRange(0))
+@click.option(
+    "--jobs", default=1, show_default=True, type=click.IntRange(1),
+    help="Trainings at once, each in its own process: one for each GPU, say.",
+)  # fmt: skip
+@click.option("--rebuild", is_flag=True, help="Only write tables and page anew, train nothing.")
+@click.option("--plain", is_flag=True, help="Without Prefect: same output, no server start.")
+@reports_input_errors
+def ablate(
+    dataset: Path,
+    out: Path,
+    variants: str,
+    splits: int,
+    gold: Path | None,
+    jobs: int,
+    rebuild: bool,
+    plain: bool,
+    **recipe: Any,
+) -> None:
+    """Train LesaNet and variants of it on a lesion DATASET, and compare them.
+
+    Run it again after it was stopped: what is done is kept, what was begun goes on.
+
+    Example: lesionary lesanet ablate data/lesions --out results --splits 5
+    """
+    from pipelines.ablation import AblateConfig, ablate_lesanet
+    from pipelines.ablation_tables import write_tables
+    from pipelines.lesanet import TrainConfig
+    from pipelines.variants import choose_variants
+
+    names = tuple(name.strip() for name in variants.split(","))
+    config = AblateConfig(
+        dataset=dataset, out=out, variants=names, splits=splits, gold=gold,
+        training=TrainConfig(**recipe), jobs=jobs,
+    )  # fmt: skip
+    if rebuild:
+        page = write_tables(out, choose_variants(names))
+    elif plain:
+        page = ablate_lesanet(config, say=click.echo)
+    else:
+        click.echo("Starting Prefect, which takes up to half a minute (--plain does without) ...")
+        from flows import ablation
+
+        page = ablation.run(config)
+    click.echo(page.with_suffix(".md").read_text(encoding="utf-8"))
+    click.echo(f"Wrote {page}. Next: open it in a browser.")
 
 
 @lesanet.command()
@@ -174,7 +281,7 @@ def predict(model: Path, image: Path, picture: Path, as_json: bool, **where: Any
     for label in result["labels"][:_SHOWN]:
         mark = "+" if label["positive"] else " "
         click.echo(
-            f"{mark} {label['term']:28} {label['score']:.3f} (from {label['threshold']:.1f})"
+            f"{mark} {label['term']:28} {label['score']:.3f} (from {label['threshold']:.3g})"
         )
     click.echo(f"Wrote {picture}. Next: lesionary lesanet evaluate {model} DATASET")
 
@@ -193,3 +300,79 @@ def convert(checkpoint: Path, out: Path, ontology: Path | None) -> None:
 
     convert_lesanet(checkpoint, out, ontology=ontology)
     click.echo(f"Wrote {out}. Next: lesionary lesanet evaluate {out} DATASET")
+
+
+@lesanet.command()
+@MODEL
+@DATASET
+@click.option("--query", metavar="LESION_ID", help="The lesion to find others for.")
+@click.option(
+    "--all", "whole", is_flag=True,
+    help="Ask for each lesion of --queries, and print how much is in common on average.",
+)  # fmt: skip
+@click.option("-k", default=5, show_default=True, type=click.IntRange(1), help="How many to find.")
+@click.option(
+    "--split",
+    help="Where to look. Default: all lesions of DATASET for --query, the training part for --all.",
+)
+@click.option("--queries", default="test", show_default=True, help="Which lesions ask, for --all.")
+@click.option("--page", type=FILE, help="Write an HTML page with patches and report sentences.")
+@JSON
+@reports_input_errors
+def retrieve(
+    model: Path,
+    dataset: Path,
+    query: str | None,
+    whole: bool,
+    k: int,
+    split: str | None,
+    queries: str,
+    page: Path | None,
+    as_json: bool,
+) -> None:
+    """Find lesions of other patients in a DATASET that look like one of its lesions to a MODEL.
+
+    Example: lesionary lesanet retrieve models/lesanet data/lesions --query 000089_01_01_037.png#0
+    """
+    from pipelines.retrieval import retrieve_lesions, score_lesion_retrieval
+
+    if whole == (query is not None):
+        raise click.UsageError("Give either --query LESION_ID or --all.")
+    options: dict[str, Any] = {"k": k, "page": page, "say": speaker(quiet=as_json)}
+    if query is None:
+        result = score_lesion_retrieval(
+            model, dataset, queries=queries, split=split or "train", **options
+        )
+    else:
+        result = retrieve_lesions(model, dataset, query, split=split, **options)
+    if as_json:
+        click.echo(json.dumps(result, allow_nan=False))
+        return
+    if query is None:
+        _tell_gain(result, queries, split or "train")
+    else:
+        _tell_found(result)
+    if page:
+        click.echo(f"Wrote {page}.")
+    else:
+        click.echo("Next: add --page FILE.html to look at the lesions.")
+
+
+def _tell_gain(result: dict[str, Any], queries: str, split: str) -> None:
+    click.echo(
+        f"{result['queries']:,} lesions ({queries}) asked for {result['k']} of "
+        f"{result['searched']:,} ({split}):"
+    )
+    for name, key in (("common labels (ACG)", "acg"), ("similarity of labels", "similarity")):
+        click.echo(f"  {name:21} {result[key]:.3f}, at random {result[f'random_{key}']:.3f}")
+
+
+def _tell_found(result: dict[str, Any]) -> None:
+    query = result["query"]
+    click.echo(f"{query['lesion_id']} ({query['split']}): {', '.join(query['labels']) or '-'}")
+    click.echo(f"{'':3}{'distance':>8}  lesion, split, common labels")
+    for place, row in enumerate(result["retrieved"], start=1):
+        common = ", ".join(row["common"]) or "nothing in common"
+        click.echo(
+            f"{place:2} {row['distance']:8.3f}  {row['lesion_id']} ({row['split']}): {common}"
+        )

@@ -86,9 +86,13 @@ def prepare(strict: bool, as_json: bool, **options: Any) -> None:
 @click.option("--out", required=True, type=FOLDER, help="The phantom studies; a new folder.")
 @click.option("--lesions", default=400, show_default=True, type=click.IntRange(min=1))
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+@click.option(
+    "--tail", default=0.0, show_default=True, type=click.FloatRange(0),
+    help="Above 0, a few labels are frequent and many rare; 2 comes near DeepLesion's.",
+)  # fmt: skip
 @JSON
 @reports_input_errors
-def phantom(out: Path, as_json: bool, **options: int) -> None:
+def phantom(out: Path, as_json: bool, **options: Any) -> None:
     """Draw CT studies with known lesions, and write the reports that go with them.
 
     The folder gets slices and a table in DeepLesion's format, reports, and truth.csv.

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 _UNCALIBRATED = 0.5
+_NO_TERMS = ("epoch", "steps", "learning_rate", "total", "seconds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,6 +74,7 @@ def train_lesanet(config: TrainLesanetConfig, *, say: Say = print) -> dict[str, 
     from vision.drawing import draw_curves
     from vision.learner import make_lessons
     from vision.lesanet import LesaNetConfig, LesaNetModel
+    from vision.methods import network_settings
     from vision.processing import LesaNetImageProcessor
     from vision.training import fit
 
@@ -83,9 +85,7 @@ def train_lesanet(config: TrainLesanetConfig, *, say: Say = print) -> dict[str, 
     recipe = config.training
     learned = len(make_lessons(lessons, recipe).rows)  # those with a positive label
     torch.manual_seed(recipe.seed)
-    settings = LesaNetConfig.from_labels(
-        lessons.space, backbone=recipe.backbone, propagation=recipe.loss.propagated > 0
-    )
+    settings = LesaNetConfig.from_labels(lessons.space, **network_settings(recipe, learned))
     model: Any = LesaNetModel(settings)
     say(
         f"Training {recipe.backbone} on {learned:,} lesions, validating on {len(checks):,}, "
@@ -176,35 +176,54 @@ def _score(
 
     from vision.metrics import evaluate_labels
     from vision.prediction import evaluate, predict
-    from vision.targets import targets_of
 
-    frequencies = None
-    if training is not None:
-        learned = targets_of(
-            training.relevant, training.uncertain, training.irrelevant, training.space
-        )
-        frequencies = learned.positive.sum(0)
-    thresholds = torch.tensor(_thresholds(model), dtype=torch.float64)
+    frequencies = None if training is None else label_frequencies(training)
+    thresholds = torch.tensor(thresholds_of(model), dtype=torch.float64)
     if truth is None:
         scores = evaluate(model, lesions, thresholds=thresholds, training_positives=frequencies)
         return scores.to_json()
-    space = lesions.space
-    rows = [i for i, lesion in enumerate(lesions.lesion_ids) if lesion in truth]
-    if not rows:
-        raise InputError("The table with the gold labels names none of the split's lesions.")
-    stated = [set(truth[lesions.lesion_ids[i]]) for i in rows]
-    positive = space.expand(torch.tensor([[n in s for n in space.names] for s in stated]))
+    rows, positive = gold_positives(truth, lesions)
     return evaluate_labels(
         predict(model, lesions)["probabilities"][rows],
         positive,
         torch.ones_like(positive),
         thresholds,
-        space,
+        lesions.space,
         training_positives=frequencies,
     ).to_json()
 
 
-def _thresholds(model: Any) -> list[float]:
+def gold_positives(
+    truth: Mapping[str, Sequence[str]], lesions: LesionDataset
+) -> tuple[list[int], Tensor]:
+    """The lesions of a split that the table with the gold labels names, and what holds for them.
+
+    Returns:
+        - rows: Their numbers in the split. Length: N.
+        - positive: Their gold labels and all that lies above them. Shape: (N, C), bool.
+
+    Raises:
+        InputError: If the table names none of them.
+    """
+    import torch
+
+    rows = [i for i, lesion in enumerate(lesions.lesion_ids) if lesion in truth]
+    if not rows:
+        raise InputError("The table with the gold labels names none of the split's lesions.")
+    stated = [set(truth[lesions.lesion_ids[i]]) for i in rows]
+    held = torch.tensor([[name in labels for name in lesions.space.names] for labels in stated])
+    return rows, lesions.space.expand(held)
+
+
+def label_frequencies(training: LesionDataset) -> Tensor:
+    """In how many of the lesions each label counts as positive when it is learned. Shape: (C,)."""
+    from vision.targets import targets_of
+
+    learned = targets_of(training.relevant, training.uncertain, training.irrelevant, training.space)
+    return learned.positive.sum(0)
+
+
+def thresholds_of(model: Any) -> list[float]:
     """The calibrated thresholds, or a half for each label where there are none."""
     config = model.config
     return config.thresholds or [_UNCALIBRATED] * len(config.label_names)
@@ -304,7 +323,7 @@ def _ask(network: Any, patch: Patch) -> tuple[list[dict[str, Any]], list[float]]
     inputs = LesaNetImageProcessor.from_config(network.config)(patch.pixels)
     with torch.inference_mode():
         output = network(inputs["pixel_values"], torch.tensor([patch.box_px]))
-    thresholds = _thresholds(network)
+    thresholds = thresholds_of(network)
     scores: Tensor = output.refined_scores.sigmoid()
     predicted = predict_labels(scores, torch.tensor(thresholds))
     if network.config.label_classes:  # a converted checkpoint may not know how labels relate
@@ -353,9 +372,9 @@ def _without_nan(figures: dict[str, float]) -> dict[str, float | None]:
 
 def _line(figures: dict[str, float]) -> str:
     terms = ", ".join(
-        f"{name} {figures[name]:.3f}"
-        for name in ("weighted_bce", "hard_examples", "triplets", "propagated")
-        if name in figures
+        f"{name} {value:.3f}"
+        for name, value in figures.items()
+        if name not in _NO_TERMS and not name.startswith("validation_")
     )
     auc, f1 = (
         "-" if math.isnan(value) else f"{value:.3f}"

@@ -38,12 +38,21 @@ class LesionData(Protocol):
 
     A batch holds at least `pixel_values` (n, 3, H, W), as the network takes them, and `boxes_px`
     (n, 4), the lesions in them. The label lists are masks. Shape of each: (N, C), bool.
+
+    `boxes_px` are the boxes of all lesions in their patches, which have 1 mm a pixel, and
+    `image_boxes_px` those in their images. Shape of both: (N, 4).
     """
 
     space: LabelSpace
     relevant: Tensor
     uncertain: Tensor
     irrelevant: Tensor
+
+    @property
+    def boxes_px(self) -> Tensor: ...
+
+    @property
+    def image_boxes_px(self) -> Tensor: ...
 
     def __len__(self) -> int: ...
 
@@ -88,6 +97,11 @@ class LesionDataset(Dataset[Batch]):
         )
 
     @property
+    def image_boxes_px(self) -> Tensor:
+        """The boxes of the split in their images. Shape: (N, 4)."""
+        return torch.tensor(self._column("box_px").to_pylist())
+
+    @property
     def lesion_ids(self) -> list[str]:
         """The lesions of the split."""
         return list(self._column("lesion_id").to_pylist())
@@ -107,10 +121,8 @@ class LesionDataset(Dataset[Batch]):
 
     def __getitems__(self, indices: Sequence[int]) -> Batch:
         pixels = torch.empty(len(indices), *PATCH_SHAPE)
-        starts, chunks = self._chunks
         for place, index in enumerate(indices):
-            chunk = bisect_right(starts, index) - 1
-            pixels[place] = normalise(chunks[chunk][index - starts[chunk]].float())
+            pixels[place] = normalise(self.patch(index))
         rows = torch.as_tensor(indices)
         masks = {name: getattr(self, name)[rows] for name in LISTS}
         return {
@@ -119,6 +131,12 @@ class LesionDataset(Dataset[Batch]):
             **masks,
             "index": rows,
         }
+
+    def patch(self, index: int) -> Tensor:
+        """A patch before it is normalised. Shape: (3, 120, 120), float32, in [0, 255]."""
+        starts, chunks = self._chunks
+        chunk = bisect_right(starts, index) - 1
+        return chunks[chunk][index - starts[chunk]].float()
 
     def __getstate__(self) -> dict[str, Any]:
         """For worker processes: they map the file again."""
@@ -140,6 +158,24 @@ class LesionDataset(Dataset[Batch]):
 
     def _column(self, name: str) -> ChunkedArray:
         return self.rows.data.column(name)
+
+
+def sentences_of(folder: Path, split: str) -> list[tuple[str, ...]]:
+    """The report sentences of each lesion of a split, from the dataset's shards.
+
+    Raises:
+        InputError: If the folder holds no dataset that can be read, or no such split.
+    """
+    from pyarrow import ArrowException, parquet
+
+    try:
+        shards = [parquet.read_table(p, columns=["sentences"]) for p in shards_of(folder)[split]]
+    except (OSError, ArrowException, KeyError) as error:
+        raise InputError(
+            f"The sentences of the split '{split}' of {folder} can't be read. Copy the dataset "
+            "anew, or make it again."
+        ) from error
+    return [tuple(row or ()) for shard in shards for row in shard["sentences"].to_pylist()]
 
 
 def load_batches(

@@ -20,12 +20,12 @@ SOFT_TISSUE_HU: Final = (-160.0, 240.0)
 LUNG_HU: Final = (-1350.0, 150.0)
 LUNG_BELOW_HU: Final = -150.0  # fat, the lightest tissue, has about -100 HU
 MOST_LABELS: Final = 16
+BOX_COLOUR: Final = "#ffb000"
 
 _DPI: Final = 100
 _SIZE_PX: Final = (960, 540)
 _PATCH_PX: Final = (30, 30, 480, 480)  # left, bottom, width, height in the picture
 _BARS_PX: Final = (765, 50, 180, 440)
-_BOX_COLOUR: Final = "#ffb000"
 _POSITIVE_COLOUR: Final = "#1f77b4"
 _NEGATIVE_COLOUR: Final = "#bbbbbb"
 _TERM_LENGTH: Final = 33
@@ -69,10 +69,10 @@ def draw_patch(
     key = pixels[1].detach().cpu().float()
     low, high = pixels_hu
     image_hu = low + key * ((high - low) / 255)
-    x0, y0, x1, y1 = _clamp(box_px, key.shape[1], key.shape[0])
+    x0, y0, x1, y1 = clamp_box(box_px, key.shape[1], key.shape[0])
     name = ""
     if window_hu is None:
-        name, window_hu = pick_window(_mean_hu(image_hu, (x0, y0, x1, y1)))
+        name, window_hu = pick_window(mean_hu(image_hu, (x0, y0, x1, y1)))
 
     figure = Figure(figsize=_inches(*_SIZE_PX), dpi=_DPI)
     picture = figure.add_axes(_fractions(_PATCH_PX))
@@ -163,19 +163,25 @@ def _outline(axes: Axes, box: Box) -> None:
     corner, width, height = (x0 - 0.5, y0 - 0.5), x1 - x0 + 1, y1 - y0 + 1
     axes.add_patch(
         Rectangle(
-            corner, width, height, fill=False, edgecolor=_BOX_COLOUR, linewidth=1.5, clip_on=False
+            corner, width, height, fill=False, edgecolor=BOX_COLOUR, linewidth=1.5, clip_on=False
         )
     )
 
 
-def _clamp(box_px: Sequence[float], width: int, height: int) -> Box:
+def clamp_box(box_px: Sequence[float], width: int, height: int) -> Box:
+    """The part of a box that lies in a patch of this size.
+
+    Raises:
+        ValueError: If none does.
+    """
     x0, y0, x1, y1 = box_px
     if not (x0 <= x1 and y0 <= y1 and x0 < width and y0 < height and x1 >= 0 and y1 >= 0):
         raise ValueError(f"The box {tuple(box_px)} has no pixel in a patch of {width} x {height}.")
     return max(x0, 0.0), max(y0, 0.0), min(x1, width - 1.0), min(y1, height - 1.0)
 
 
-def _mean_hu(image_hu: Tensor, box: Box) -> float:
+def mean_hu(image_hu: Tensor, box: Box) -> float:
+    """The mean density of a box in a slice, whose pixels it takes whole. Shape: (H, W)."""
     x0, y0 = (math.floor(c) for c in box[:2])
     x1, y1 = (math.ceil(c) + 1 for c in box[2:])
     return float(image_hu[y0:y1, x0:x1].mean())

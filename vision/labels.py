@@ -145,6 +145,10 @@ class LabelSpace:
         """Add to each row of labels all that lie above them. Shape: (N, C), bool, as returned."""
         return labels | _reach(labels, self.ancestors)
 
+    def finest(self, labels: Tensor) -> Tensor:
+        """The row's labels that lie above no other of it. Shape: (N, C), bool, as returned."""
+        return labels & ~_reach(labels, self.ancestors)
+
     def excluded(self, labels: Tensor) -> Tensor:
         """The labels that cannot hold beside one of the row's. Shape: (N, C), bool, as returned."""
         return _reach(labels, self.exclusives)

@@ -20,8 +20,7 @@ from vision.distributed import (
     world_size,
 )
 from vision.errors import InputError
-from vision.losses import LesaNetLoss
-from vision.losses.weighted_bce import class_weights
+from vision.methods import method_of
 from vision.recipe import TrainConfig, clip_gradients, make_optimizer, step_seed
 from vision.targets import Targets, targets_of
 
@@ -66,7 +65,7 @@ def make_lessons(data: LesionData, config: TrainConfig) -> Lessons:
             f"None of the {len(data)} training lesions has a positive label (counting "
             f"{config.positives}), so there is nothing to learn. Choose another dataset."
         )
-    return Lessons(data=data, targets=targets, rows=rows)
+    return Lessons(data=data, targets=method_of(config).targets(data, targets), rows=rows)
 
 
 def make_learner(model: Any, lessons: Lessons, config: TrainConfig) -> Learner:
@@ -82,8 +81,8 @@ def make_learner(model: Any, lessons: Lessons, config: TrainConfig) -> Learner:
             f"A batch of {size} lesions can't be shared out evenly among {world_size()} "
             "processes. Choose another --batch-size, or fewer processes."
         )
-    positives = lessons.targets.positive[lessons.rows].sum(dim=0)
-    loss = LesaNetLoss(*class_weights(positives, len(lessons.rows)), config.loss)
+    learned, space = lessons.targets[lessons.rows], lessons.data.space
+    loss = method_of(config).loss(learned, space, config.loss)
     model.to(accelerator.device)
     share_weights(model)
     share_batch_norm(model)

@@ -21,6 +21,7 @@ from vision.backbones import build_backbone
 from vision.errors import InputError
 from vision.images import WINDOW_HU
 from vision.labels import LabelSpace, check_label_names
+from vision.neighbours import NeighbourVote
 
 _UNREADABLE: Final = (
     *(OSError, ValueError, RuntimeError, KeyError, TypeError, AttributeError),
@@ -35,6 +36,9 @@ class LesaNetConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
     The names of the labels stand in `id2label`, as always with this library. `label_classes` holds
     the class of each, `ancestors` and `exclusives` a list of label indices for each, `thresholds`
     the probability from which each is predicted, once they are calibrated.
+
+    With a `memory_size` above 0 the network has no classifier: it remembers so many lesions, and
+    the `neighbours` nearest of them vote (`vision.neighbours`).
 
     `propagation` off leaves out the score propagation layer. New weights are PyTorch's defaults:
     those of the batch normalisation are ones, where PyTorch 0.4 drew them from U(0, 1).
@@ -52,6 +56,8 @@ class LesaNetConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
         projection_size: int = 256,
         embedding_size: int = 256,
         propagation: bool = True,
+        memory_size: int = 0,
+        neighbours: int = 10,
         patch_size_px: int = 120,
         window_hu: Sequence[float] = WINDOW_HU,
         mm_per_px: float = 1.0,
@@ -67,6 +73,8 @@ class LesaNetConfig(PretrainedConfig):  # type: ignore[no-untyped-call]
         self.projection_size = projection_size
         self.embedding_size = embedding_size
         self.propagation = propagation
+        self.memory_size = memory_size
+        self.neighbours = neighbours
         self.patch_size_px = patch_size_px
         self.window_hu = list(window_hu)
         self.mm_per_px = mm_per_px
@@ -143,7 +151,13 @@ class LesaNetModel(PreTrainedModel):  # type: ignore[no-untyped-call]
         )
         features, labels = config.projection_size * len(channels), len(config.label_names)
         self.embedding = nn.Linear(features, config.embedding_size)
-        self.classifier = nn.Linear(features, labels)
+        self.classifier: nn.Module
+        if config.memory_size:
+            self.classifier = NeighbourVote(
+                config.memory_size, config.embedding_size, labels, neighbours=config.neighbours
+            )
+        else:
+            self.classifier = nn.Linear(features, labels)
         self.propagation: nn.Module = nn.Identity()
         if config.propagation:
             self.propagation = nn.Linear(labels, labels)
@@ -168,11 +182,12 @@ class LesaNetModel(PreTrainedModel):  # type: ignore[no-untyped-call]
         projected = torch.cat(
             [project(p) for project, p in zip(self.projections, pooled, strict=True)], dim=1
         )
-        scores = self.classifier(projected)
+        embeddings = F.normalize(_at_least_float32(self.embedding(projected)), dim=1)
+        scores = self.classifier(embeddings if self.config.memory_size else projected)
         return LesaNetOutput(
             scores=_at_least_float32(scores),
             refined_scores=_at_least_float32(self.propagation(scores)),
-            embeddings=F.normalize(_at_least_float32(self.embedding(projected)), dim=1),
+            embeddings=embeddings,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from vision.data import Batch, LesionData, load_batches
 from vision.distributed import gather, rank, world_size
-from vision.metrics import LabelScores, calibrate_thresholds, evaluate_labels
+from vision.metrics import THRESHOLD_GRID, LabelScores, calibrate_thresholds, evaluate_labels
 from vision.targets import Positives, targets_of
 
 
@@ -53,6 +54,7 @@ def evaluate(
     data: LesionData,
     *,
     thresholds: Tensor | None = None,
+    grid: Sequence[float] = THRESHOLD_GRID,
     positives: Positives = "R",
     training_positives: Tensor | None = None,
     batch_size: int = 128,
@@ -68,6 +70,7 @@ def evaluate(
         data: The lesions with their label lists.
         thresholds: From which probability each label is predicted. By default those that are best
             for the same lesions, as the authors do on the validation part. Shape: (C,).
+        grid: The thresholds to try where none are given.
         positives: Which label lists count as positive: R, RU or RUI.
         training_positives: How often each label is positive in the training part, for averages
             by frequency. Shape: (C,).
@@ -81,7 +84,7 @@ def evaluate(
     told = targets.positive.any(dim=1)
     probabilities, targets = probabilities[told], targets[told]
     if thresholds is None:
-        thresholds = calibrate_thresholds(probabilities, targets)
+        thresholds = calibrate_thresholds(probabilities, targets, grid=grid)
     return evaluate_labels(
         probabilities,
         targets.positive,

@@ -38,6 +38,7 @@ class TrainConfig:
         bias_rate: The learning rate of the biases is this many times that of the weights.
         gradient_norm: Gradients are scaled down to this L2 norm over all parameters.
         seed: Of the order of the lesions, and of what network and losses draw.
+        method: One of `vision.methods.METHODS`: LesaNet, or what it is compared with.
         backbone: One of `vision.backbones.BACKBONES`.
         positives: Which label lists count as positive in training: R, RU or RUI.
         expansion: Whether labels above a positive are positive in training.
@@ -57,6 +58,7 @@ class TrainConfig:
     bias_rate: float = 2.0
     gradient_norm: float = 10.0
     seed: int = 123
+    method: str = "lesanet"
     backbone: str = "vgg16"
     positives: Positives = "RU"
     expansion: bool = True

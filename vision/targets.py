@@ -14,8 +14,8 @@ lists was not mentioned. Here the three become targets, by the rules of the auth
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, fields, replace
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
@@ -42,20 +42,16 @@ class Targets:
     def __len__(self) -> int:
         return len(self.positive)
 
-    def __getitem__(self, rows: Tensor | Sequence[int]) -> Targets:
+    def __getitem__(self, rows: Tensor | Sequence[int]) -> Self:
         """Those of some lesions, given by a mask or by their numbers."""
         return self._each(lambda values: values[rows])
 
-    def to(self, device: torch.device | str) -> Targets:
+    def to(self, device: torch.device | str) -> Self:
         """The same on another device."""
         return self._each(lambda values: values.to(device))
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> Targets:
-        return Targets(
-            positive=change(self.positive),
-            known=change(self.known),
-            reliable=change(self.reliable),
-        )
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Self:
+        return replace(self, **{f.name: change(getattr(self, f.name)) for f in fields(self)})
 
 
 def targets_of(

@@ -22,6 +22,7 @@ from vision.distributed import rank, world_size
 from vision.labels import check_label_names
 from vision.learner import Learner, Lessons, make_learner, make_lessons, train_step
 from vision.lesanet import check_labels
+from vision.methods import method_of
 from vision.prediction import evaluate, predict
 from vision.recipe import (
     TrainConfig,
@@ -114,7 +115,7 @@ def fit(
     with _bar(config.epochs * steps_per_epoch(len(lessons.rows), config), progress.step) as bar:
         while len(progress.history) < config.epochs:
             train_one_epoch(learner, lessons, progress, save=save, bar=bar)
-            end_epoch(learner, validation_data, progress)
+            end_epoch(learner, lessons, validation_data, progress)
             save()
             publish()
             if rank() == 0:
@@ -174,12 +175,17 @@ def _part(batch: Sequence[int]) -> Sequence[int]:
     return batch[size * rank() : size * (rank() + 1)]
 
 
-def end_epoch(learner: Learner, data: LesionData, progress: Progress) -> None:
+def end_epoch(learner: Learner, lessons: Lessons, data: LesionData, progress: Progress) -> None:
     """Score an epoch on the validation lesions, write it into the history, and keep the best."""
     config, epoch = learner.config, len(progress.history)
     started = time.monotonic()
     size = max(config.batch_size // world_size(), 1)
-    scores = evaluate(learner.model, data, batch_size=size, workers=config.workers)
+    if learner.model.config.memory_size:
+        known = predict(learner.model, lessons.data, batch_size=size, workers=config.workers)
+        learned = known["embeddings"][lessons.rows]
+        learner.model.classifier.remember(learned, lessons.targets[lessons.rows])
+    grid = method_of(config).thresholds
+    scores = evaluate(learner.model, data, grid=grid, batch_size=size, workers=config.workers)
     f1, auc = (_number(scores.averages[name]) for name in ("f1", "auc"))
     steps = progress.step // (epoch + 1)
     progress.history.append(

@@ -13,6 +13,7 @@ from PIL import Image
 
 from flows.cli import main
 from vision.checkpoint import layer_names
+from vision.data import LesionDataset
 from vision.lesanet import LesaNetConfig, LesaNetModel
 
 ROOT = Path(__file__).parents[2]
@@ -210,6 +211,28 @@ def test_a_box_is_four_numbers(box, trained_lesanet, write_png):
     done = lesionary("lesanet", "predict", trained_lesanet.folder, write_png(), "--box", box)
     assert done.exit_code == 2
     assert "write 4 numbers as X1,Y1,X2,Y2." in done.output
+
+
+def test_a_report_ends_with_the_page_to_open(trained_lesanet, lesion_dataset, tmp_path):
+    command = ("lesanet", "report", trained_lesanet.folder, lesion_dataset, "--out", tmp_path / "r")
+    done = lesionary(*command)
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    assert lines[:3] == ["Scoring 4 lesions (test).", "Drawing figures.", "Writing the gallery."]
+    assert lines[3] == "Means over labels, 4 lesions (test, mined labels):"
+    page = tmp_path / "r" / "gallery.html"
+    report = tmp_path / "r" / "report.md"
+    assert lines[-1] == f"Wrote {report}. Next: open {page} in a browser."
+    gold = tmp_path / "gold.csv"
+    ids = LesionDataset(lesion_dataset, "test").lesion_ids
+    gold.write_text(f"lesion_id,labels\n{ids[0]},lung|nodule\n", encoding="utf-8")
+    done = lesionary(*command, "--gold", gold, "--label", "lung", "--lesions", 2, "--json")
+    result = json.loads(done.stdout, parse_constant=pytest.fail)
+    assert result.keys() == {"sources", "propagation", "report", "gallery"}
+    assert result["sources"]["gold"]["lesions"] == 1
+    assert page.read_text(encoding="utf-8").count("<article>") == 2
+    assert "There is no label 'lungs'" in refused(*command[1:], "--label", "lungs")
+    assert lesionary(*command, "--lesions", -1).exit_code == 2
 
 
 def test_converting_a_published_checkpoint(ontology, tmp_path, in_folder, write_png):

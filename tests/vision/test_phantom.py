@@ -1,5 +1,7 @@
 """Phantom bodies: organs at their places, lesions that look as their labels say."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,7 +14,7 @@ from vision.phantom.drawing import Grid, correlated_noise, draw_slice
 from vision.phantom.lesions import measure
 from vision.phantom.organs import make_body
 from vision.phantom.reports import write_report
-from vision.phantom.sites import SITES
+from vision.phantom.sites import COMMONEST, SITES
 
 CONFIG = PhantomConfig(lesions=60, size_px=192, seed=5)
 HU_RANGES = {
@@ -205,3 +207,36 @@ def test_measured_sizes_are_those_of_the_lesions(cases):
 def test_impossible_options_are_refused(options):
     with pytest.raises(InputError):
         PhantomConfig(**options)
+
+
+def deal(**options):
+    """How many lesions each site and each label has."""
+    lesions = [
+        finding.lesion
+        for case in make_cases(PhantomConfig(lesions=600, size_px=128, **options))
+        for finding in case.findings
+    ]
+    labels = Counter(name for lesion in lesions for name in lesion.labels)
+    return Counter(lesion.site.name for lesion in lesions), labels
+
+
+def test_a_tail_makes_a_few_labels_frequent_and_many_rare():
+    flat, long = deal(), deal(tail=2.0)
+    for even, uneven in zip(flat, long, strict=True):
+        assert max(uneven.values()) > 1.5 * max(even.values())
+        assert min(uneven.values()) < min(even.values()) / 3
+    first, second, *_, last = (long[0][name] for name in COMMONEST)
+    assert first > second > last
+    rare = [sum(n <= 3 for n in labels.values()) for _, labels in (flat, long)]
+    assert rare[0] == 0
+    assert rare[1] >= 8
+
+
+def test_every_site_has_a_rank():
+    assert set(COMMONEST) == set(SITES)
+
+
+@pytest.mark.parametrize("tail", [-0.1, 3.1])
+def test_a_tail_that_makes_no_sense_is_told(tail):
+    with pytest.raises(InputError, match="'tail' lies between 0 and 3"):
+        PhantomConfig(tail=tail)

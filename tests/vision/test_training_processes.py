@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from vision.methods import METHODS
 from vision.run_folder import latest_checkpoint
 
 SCRIPT = Path(__file__).with_name("tiny_training.py")
@@ -38,10 +39,10 @@ def curve_of(folder):
     return [{k: float(v) for k, v in row.items() if k != "seconds"} for row in rows]
 
 
-@pytest.fixture(scope="module")
-def killed(tmp_path_factory):
+@pytest.fixture(scope="module", params=["lesanet", "embedding"])
+def killed(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("killed")
-    return folder, run("killed", folder).stdout.split("\n")
+    return folder, run("killed", folder, request.param).stdout.split("\n")
 
 
 @pytest.mark.parametrize("place", ["step_4", "step_9", "writing_3", "writing_9"])
@@ -61,14 +62,15 @@ def test_killed_and_resumed_is_as_if_never_stopped(killed, place):
     assert [p.name for p in (resumed / "checkpoints").iterdir()] == ["step-00000009.pt"]
 
 
-def test_two_processes_train_like_one(tiny, tmp_path):
+@pytest.mark.parametrize("method", METHODS)
+def test_two_processes_train_like_one(tiny, tmp_path, method):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    ends = run("parallel", tmp_path / "two", port)
+    ends = run("parallel", tmp_path / "two", method, port)
     assert ends.stdout.split() == ["0", "0"], ends.stderr
 
-    tiny.train(tmp_path / "one", **tiny.PARALLEL)
+    tiny.train(tmp_path / "one", method=method, **tiny.PARALLEL)
 
     one, two = curve_of(tmp_path / "one"), curve_of(tmp_path / "two")
     assert [row["steps"] for row in one] == [1, 1, 1]

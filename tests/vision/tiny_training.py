@@ -1,7 +1,7 @@
 """A tiny network and dataset; as a script, trainings that are killed, and that run in parallel.
 
-python tiny_training.py killed FOLDER
-python tiny_training.py parallel FOLDER
+python tiny_training.py killed FOLDER METHOD
+python tiny_training.py parallel FOLDER METHOD PORT
 """
 
 import os
@@ -18,6 +18,7 @@ from vision import backbones
 from vision.labels import LabelSpace
 from vision.lesanet import LesaNetConfig, LesaNetModel
 from vision.losses import LossConfig
+from vision.methods import network_settings
 from vision.training import TrainConfig, fit
 
 SPACE = LabelSpace.from_index_lists(
@@ -43,6 +44,8 @@ class TinyData:
         noise = torch.randn(lesions, 3, 12, 12, generator=rng) / 4
         signs = self.relevant[:, 1:].float().repeat_interleave(3, dim=1) - 0.5
         self.pixels = (noise + signs[:, None, None, :]).to(dtype)
+        self.boxes_px = torch.tensor([0.0, 0.0, 11.0, 11.0]).repeat(lesions, 1)
+        self.image_boxes_px = self.boxes_px + self.relevant[:, 3:4] * 50
         self.fuse = fuse
 
     def __len__(self):
@@ -64,12 +67,14 @@ def build():
     return backbones.Backbone(stages, channels=(6, 8), strides=(1, 2), lesion_maps=1)
 
 
-def make_model(seed=1):
+def make_model(seed=1, **settings):
     sys.modules["tiny_backbone"] = types.SimpleNamespace(build=build)
     backbones.BACKBONES["tiny"] = "tiny_backbone"
     torch.manual_seed(seed)
     return LesaNetModel(
-        LesaNetConfig.from_labels(SPACE, backbone="tiny", projection_size=16, embedding_size=8)
+        LesaNetConfig.from_labels(
+            SPACE, projection_size=16, embedding_size=8, **{**settings, "backbone": "tiny"}
+        )
     )
 
 
@@ -82,10 +87,12 @@ def train(
     out, *, fuse=None, resume=False, data=None, validation=None, dtype=torch.float32, **settings
 ):
     """Train a tiny network; return it and its history."""
-    model = make_model().to(dtype)
+    config = make_config(**settings)
     data = data or TinyData(fuse=fuse, dtype=dtype)
+    lesions = int((data.relevant | data.uncertain).any(dim=1).sum())
+    model = make_model(**network_settings(config, lesions)).to(dtype)
     validation = validation or TinyData(seed=1, dtype=dtype)
-    history = fit(model, data, validation, make_config(**settings), Path(out), resume=resume)
+    history = fit(model, data, validation, config, Path(out), resume=resume)
     return model, history
 
 
@@ -133,30 +140,31 @@ def kill_in_fsync(fuse):
 
 def killed(folder):
     """Train without a stop, and in other folders killed at several places and then resumed."""
-    wait(in_child(partial(train, folder / "whole", checkpoint_steps=2)))
+    settings = {"checkpoint_steps": 2, "method": sys.argv[3]}
+    wait(in_child(partial(train, folder / "whole", **settings)))
 
     for place in ("step_4", "step_9", "writing_3", "writing_9"):
         out = folder / place
-        ends = wait(in_child(partial(stop, out, *place.split("_"))))
-        ends += wait(in_child(partial(train, out, checkpoint_steps=2, resume=True)))
+        ends = wait(in_child(partial(stop, out, *place.split("_"), settings)))
+        ends += wait(in_child(partial(train, out, resume=True, **settings)))
         print(place, *ends)
 
 
-def stop(out, where, call):
+def stop(out, where, call, settings):
     """Train until the process kills itself: when a step loads its batch, or in writing."""
     fuse = kill_at(int(call))
     if where == "writing":
         kill_in_fsync(fuse)
-    train(out, checkpoint_steps=2, fuse=fuse if where == "step" else None)
+    train(out, fuse=fuse if where == "step" else None, **settings)
 
 
 def parallel(folder):
     """Train in two processes."""
-    os.environ |= {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": sys.argv[3]}
+    os.environ |= {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": sys.argv[4]}
 
     def member(rank):
         os.environ |= {"RANK": rank, "LOCAL_RANK": rank}
-        train(folder, **PARALLEL)
+        train(folder, method=sys.argv[3], **PARALLEL)
 
     print(*wait(*(in_child(partial(member, rank)) for rank in "01")))
 

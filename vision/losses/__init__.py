@@ -24,7 +24,9 @@ class LossConfig:
     """The weight of each term, 0 to leave it out, and the terms' own settings.
 
     Defaults are the paper's: eq. (5) and section 4.1 of Yan et al. (2019), arXiv:1904.04661.
-    `exact` replaces the sampling of pairs and triplets by its expected value.
+    `unreliable` lets hard examples be mined from all known pairs and not from reliable ones alone
+    (the paper's ablation); `exact` replaces the sampling of pairs and triplets by its expected
+    value.
     """
 
     weighted_bce: float = 1.0
@@ -36,6 +38,7 @@ class LossConfig:
     theta: float = 1.0
     margin: float = 0.1
     triplets_per_batch: int = 5_000
+    unreliable: bool = False
     exact: bool = False
 
 
@@ -63,6 +66,7 @@ class LesaNetLoss(nn.Module):
         self.weights = {term: w for term in TERMS if (w := getattr(config, term))}
         if not self.weights:
             raise InputError(f"Every loss is off. Give one of {', '.join(TERMS)} a weight above 0.")
+        self.unreliable = config.unreliable
         self.bce = WeightedBCE(pos_weight, neg_weight)
         self.mining = HardExampleMining(gamma=config.gamma, draws=config.draws, exact=config.exact)
         self.triplet = MultilabelTriplet(
@@ -75,11 +79,12 @@ class LesaNetLoss(nn.Module):
     def forward(
         self, output: LesaNetOutput, targets: Targets, *, generator: torch.Generator | None = None
     ) -> dict[str, Tensor]:
-        positive, known, reliable = targets.positive, targets.known, targets.reliable
+        positive, known = targets.positive, targets.known
+        mined = known if self.unreliable else targets.reliable
         scores, refined, embeddings = output.scores, output.refined_scores, output.embeddings
         terms: dict[str, Callable[[], Tensor]] = {
             "weighted_bce": lambda: self.bce(scores, positive, known),
-            "hard_examples": lambda: self.mining(scores, positive, reliable, generator=generator),
+            "hard_examples": lambda: self.mining(scores, positive, mined, generator=generator),
             "triplets": lambda: self.triplet(embeddings, positive, generator=generator),
             "propagated": lambda: self.bce(refined, positive, known),
         }

@@ -63,14 +63,15 @@ class MultilabelTriplet(nn.Module):
         return (distance[a, p] - distance[a, n] + self.margin).relu().mean()
 
 
-def label_similarity(targets: Tensor) -> Tensor:
+def label_similarity(targets: Tensor, others: Tensor | None = None) -> Tensor:
     """|X & Y|^2 / |X | Y| of the label sets of all pairs of rows; 0 of two empty ones.
 
     Args:
         targets: Shape: (N, C), bool.
+        others: The other rows of the pairs; by default the same. Shape: (M, C), bool.
 
     Returns:
-        Shape: (N, N), float32.
+        Shape: (N, M), float32.
 
     Example:
         >>> label_similarity(torch.tensor([[True, True, False], [True, True, True]]))
@@ -78,9 +79,10 @@ def label_similarity(targets: Tensor) -> Tensor:
                 [1.3333, 3.0000]])
     """
     labels = targets.float()
-    common = (labels @ labels.T).float()  # counts: exact in half precision too
-    sizes = labels.sum(1)
-    return common**2 / (sizes.unsqueeze(1) + sizes - common).clamp(min=1)
+    against = labels if others is None else others.float()
+    common = (labels @ against.T).float()  # counts: exact in half precision too
+    sizes = labels.sum(1).unsqueeze(1) + against.sum(1)
+    return common**2 / (sizes - common).clamp(min=1)
 
 
 def distances(embeddings: Tensor) -> Tensor:

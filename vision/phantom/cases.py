@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -14,11 +15,12 @@ from vision.phantom.body import Body, Floats
 from vision.phantom.drawing import Grid, draw_slice
 from vision.phantom.lesions import Lesion, make_lesion, measure
 from vision.phantom.organs import make_body
-from vision.phantom.sites import SITES, Site
+from vision.phantom.sites import COMMONEST, SITES, Site
 
 INTERVALS_MM: Final = (1.25, 2.0, 2.5, 3.0, 5.0)
 LESIONS_PER_PATIENT: Final = (0.3, 0.28, 0.2, 0.12, 0.1)  # one, two, ...
 TOP_MM: Final = -30.0
+MOST_TAIL: Final = 3.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +30,11 @@ class PhantomConfig:
     `margin_mm` of slices is drawn on both sides of each key slice, one at least. The report options
     are shares: of the true attributes and places that a sentence leaves out (`omitted`), of the
     sentences that mention what is not true of their lesion (`distracted`), and of the reports that
-    mark lesions with hyperlinks and not by sizes alone (`hyperlinked`).
+    mark lesions with hyperlinks and not by sizes alone (`hyperlinked`). `tail` makes frequencies
+    long-tailed: what is rank r by frequency among the sites, the looks of a site and the attributes
+    of a look becomes r ** tail times as rare. At 0 all are about as common. Of the labels published
+    with LesaNet, ancestors included, 11 % are on more than 5.2 % of the lesions (1,000 of 19,213),
+    and 42 % on 0.52 % or less: at 2 these are 28 % and 29 %, at 0 they are 55 % and none.
     """
 
     lesions: int = 400
@@ -38,12 +44,15 @@ class PhantomConfig:
     omitted: float = 0.3
     distracted: float = 0.3
     hyperlinked: float = 0.6
+    tail: float = 0.0
 
     def __post_init__(self) -> None:
         if self.lesions < 1:
             raise InputError(f"A phantom needs at least one lesion, not {self.lesions}.")
         if self.size_px < 64:
             raise InputError(f"Slices of {self.size_px} pixels are too small; take 64 or more.")
+        if not 0 <= self.tail <= MOST_TAIL:
+            raise InputError(f"'tail' lies between 0 and {MOST_TAIL:g}, not at {self.tail:g}.")
         for name in ("omitted", "distracted", "hyperlinked"):
             if not 0 <= getattr(self, name) <= 1:
                 raise InputError(f"'{name}' is a share between 0 and 1, not {getattr(self, name)}.")
@@ -124,7 +133,7 @@ def make_cases(config: PhantomConfig) -> Iterator[Case]:
 
 def _deal(config: PhantomConfig) -> Iterator[list[Site]]:
     rng = np.random.default_rng([config.seed, 0, 0])
-    full = [site for site in SITES.values() for _ in range(site.weight)]
+    full = [site for site in SITES.values() for _ in range(_copies(site, config.tail))]
     deck: list[Site] = []
     left = config.lesions
     while left:
@@ -133,6 +142,13 @@ def _deal(config: PhantomConfig) -> Iterator[list[Site]]:
             deck += [full[i] for i in rng.permutation(len(full))]
         yield [deck.pop(0) for _ in range(count)]
         left -= count
+
+
+def _copies(site: Site, tail: float) -> int:
+    """How often a site is in a deck: at least once, the more the higher it ranks."""
+    ranked = (*COMMONEST, *(name for name in SITES if name not in COMMONEST))
+    rank = 1 + ranked.index(site.name)
+    return max(1, round(site.weight * math.pow(len(ranked) / rank, tail)))
 
 
 def _splits(count: int, rng: np.random.Generator) -> list[str]:
@@ -153,7 +169,7 @@ def make_case(number: int, sites: Sequence[Site], split: str, config: PhantomCon
     )
     lesions: list[Lesion] = []
     for site in sites:
-        lesions.append(_lesion_on_a_slice(body, site, interval, lesions, rng))
+        lesions.append(_lesion_on_a_slice(body, site, interval, lesions, rng, config.tail))
     findings = _find(lesions, grid, interval)
     margin = max(1, int(config.margin_mm / interval))
     keys = {finding.slice_index for finding in findings}
@@ -165,12 +181,17 @@ def make_case(number: int, sites: Sequence[Site], split: str, config: PhantomCon
 
 
 def _lesion_on_a_slice(
-    body: Body, site: Site, interval: float, others: list[Lesion], rng: np.random.Generator
+    body: Body,
+    site: Site,
+    interval: float,
+    others: list[Lesion],
+    rng: np.random.Generator,
+    tail: float,
 ) -> Lesion:
     """A lesion whose centre lies in a slice; at another site if this one has no room left."""
     names = list(SITES)
     while True:
-        lesion = make_lesion(body, site, rng, others=tuple(others))
+        lesion = make_lesion(body, site, rng, others=tuple(others), tail=tail)
         if lesion:
             x, y, z = lesion.centre
             z = TOP_MM + round((z - TOP_MM) / interval) * interval

@@ -89,15 +89,21 @@ def measure(lesion: Lesion) -> Measurement:
 
 
 def make_lesion(
-    body: Body, site: Site, rng: np.random.Generator, *, others: tuple[Lesion, ...] = ()
+    body: Body,
+    site: Site,
+    rng: np.random.Generator,
+    *,
+    others: tuple[Lesion, ...] = (),
+    tail: float = 0.0,
 ) -> Lesion | None:
     """Draw a lesion for a site, or None where the patient has no room for it left.
 
     Half of the lesions move to the height of an earlier one if that is near, so that slices with
-    several lesions are common.
+    several lesions are common. `tail` makes looks and attributes the rarer the later
+    they are listed.
     """
     looks = site.looks
-    weights = np.array([look.weight for look in looks])
+    weights = np.array([look.weight * rank**-tail for rank, look in enumerate(looks, 1)])
     look = looks[rng.choice(len(looks), p=weights / weights.sum())]
     diameter = float(np.exp(rng.uniform(*np.log(look.diameters_mm))))
     aspect = rng.uniform(0.68, 0.98)
@@ -111,7 +117,7 @@ def make_lesion(
         if share_slice and near:
             centre = (centre[0], centre[1], near[0])
         if all(_apart(centre, radii, other) for other in others):
-            return _finish(site, look, centre, radii, exophytic, body, rng)
+            return _finish(site, look, centre, radii, exophytic, body, rng, tail)
     return None
 
 
@@ -122,11 +128,12 @@ def _apart(centre: Vector, radii: Vector, other: Lesion) -> bool:
 
 def _finish(
     site: Site, look: Look, centre: Vector, radii: Vector, exophytic: bool, body: Body,
-    rng: np.random.Generator,
+    rng: np.random.Generator, tail: float,
 ) -> Lesion:  # fmt: skip
     """Draw what makes the lesion look like itself, and note the labels that this makes true."""
     diameter = 2 * radii[0]
-    shown = {name for name in ATTRIBUTES if rng.random() < look.attributes.get(name, 0)}
+    rarity = {name: rank**-tail for rank, name in enumerate(look.attributes, 1)}
+    shown = {n for n in ATTRIBUTES if rng.random() < rarity.get(n, 0) * look.attributes.get(n, 0)}
     shown -= {"cavitary"} if diameter < 14 else set()
     shown -= {"spiculated"} if diameter < 8 else set()
     shown -= {"lobular"} if diameter < 12 or "spiculated" in shown else set()

@@ -202,6 +202,16 @@ SITES: Final[dict[str, Site]] = {
 }  # fmt: skip
 
 
+# The ranks of a long-tailed phantom, about as common organs are in DeepLesion; the rest follow.
+COMMONEST: Final = (
+    "right upper lobe", "mediastinum lymph node", "liver", "retroperitoneum lymph node",
+    "left lower lobe", "left kidney", "right lower lobe", "iliac lymph node", "left upper lobe",
+    "axilla lymph node", "right kidney", "abdominal wall", "right middle lobe", "spleen",
+    "lumbar spine", "left adrenal gland", "pelvic bone", "gluteal muscle", "right adrenal gland",
+    "thoracic spine",
+)  # fmt: skip
+
+
 def place_in(
     body: Body, site: Site, look: Look, radius_mm: float, rng: np.random.Generator
 ) -> tuple[Vector, bool]:

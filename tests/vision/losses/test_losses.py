@@ -5,6 +5,7 @@ from torch.nn import functional as F
 from vision.errors import InputError
 from vision.lesanet import LesaNetOutput
 from vision.losses import TERMS, LesaNetLoss, LossConfig
+from vision.losses.hard_examples import HardExampleMining
 from vision.targets import Targets
 
 
@@ -53,3 +54,12 @@ def test_all_terms_off_is_refused():
 
 def test_same_generator_same_loss():
     assert loss_of(seed=1)["total"] == loss_of(seed=1)["total"] != loss_of(seed=2)["total"]
+
+
+def test_hard_examples_can_be_mined_from_unreliable_pairs_too():
+    output, targets = example()
+    mining = HardExampleMining(exact=True)
+    for unreliable, pairs in ((False, targets.reliable), (True, targets.known)):
+        expected = mining(output.scores, targets.positive, pairs)
+        assert loss_of(unreliable=unreliable, exact=True)["hard_examples"] == expected
+    assert not torch.equal(targets.reliable, targets.known)
