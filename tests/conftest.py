@@ -1,5 +1,6 @@
 """What many tests share: the shipped ontology, the spaCy pipeline, reports, Prefect's server."""
 
+import asyncio
 import csv
 import json
 from types import SimpleNamespace
@@ -49,6 +50,27 @@ def prefect_server():
 
     with prefect_test_harness(server_startup_timeout=120):
         yield
+
+
+@pytest.fixture
+def stored_by_prefect(prefect_server):
+    """Read what the server holds once a message has arrived; logs are sent now and then."""
+    from prefect.client.orchestration import get_client
+
+    async def read(message):
+        async with get_client() as client:
+            for _ in range(50):
+                if any(message in log.message for log in await client.read_logs()):
+                    break
+                await asyncio.sleep(0.2)
+            return (
+                await client.read_flow_runs(),
+                await client.read_task_runs(),
+                await client.read_artifacts(),
+                await client.read_logs(),
+            )
+
+    return lambda message: asyncio.run(read(message))
 
 
 @pytest.fixture

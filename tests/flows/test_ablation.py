@@ -1,10 +1,8 @@
 """`lesionary lesanet ablate`: by Prefect or without it, the same results."""
 
-import asyncio
 import json
 from pathlib import Path
 
-import pytest
 from click.testing import CliRunner
 
 from flows.ablation import ablate_lesanet
@@ -19,29 +17,11 @@ def ablate(*args):
     return CliRunner().invoke(main, [str(a) for a in ("lesanet", "ablate", *args)])
 
 
-async def everything_stored(message):
-    """What the server holds, once this message has arrived; logs are sent now and then."""
-    from prefect.client.orchestration import get_client
-
-    async with get_client() as client:
-        for _ in range(50):
-            if any(message in log.message for log in await client.read_logs()):
-                break
-            await asyncio.sleep(0.2)
-        return (
-            await client.read_flow_runs(),
-            await client.read_task_runs(),
-            await client.read_artifacts(),
-            await client.read_logs(),
-        )
-
-
 def scores(out):
     return (out / "scores.csv").read_text(encoding="utf-8").splitlines()
 
 
-@pytest.mark.usefixtures("prefect_server")
-def test_prefect_and_plain_write_the_same(lesion_dataset, tmp_path):
+def test_prefect_and_plain_write_the_same(stored_by_prefect, lesion_dataset, tmp_path):
     plain = ablate(lesion_dataset, "--out", tmp_path / "plain", *SMALL, "--plain")
     assert plain.exit_code == 0, plain.output
     flow = ablate(lesion_dataset, "--out", tmp_path / "flow", *SMALL)
@@ -55,7 +35,7 @@ def test_prefect_and_plain_write_the_same(lesion_dataset, tmp_path):
     page = "ablation.html"
     assert (tmp_path / "plain" / page).read_text() == (tmp_path / "flow" / page).read_text()
 
-    flows, tasks, artifacts, logs = asyncio.run(everything_stored("1 runs, of which 0 are done"))
+    flows, tasks, artifacts, logs = stored_by_prefect("1 runs, of which 0 are done")
     assert any("# LesaNet and its variants" in a.data for a in artifacts if a.key)
     assert "LesaNet, the given split" in {task.name for task in tasks}
     assert any("1 runs, of which 0 are done" in log.message for log in logs)

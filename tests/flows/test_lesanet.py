@@ -1,10 +1,7 @@
 """Training and scoring LesaNet by Prefect is the same, and Prefect sees no lesion."""
 
-import asyncio
 from dataclasses import replace
 from pathlib import Path
-
-import pytest
 
 from flows.lesanet import evaluate_lesanet, train_lesanet
 from pipelines import lesanet
@@ -13,30 +10,14 @@ from pipelines.lesanet import TrainConfig, TrainLesanetConfig
 SAME = ("config.json", "model.safetensors", "preprocessor_config.json")
 
 
-async def everything_stored(message):
-    """What the server holds, once this message has arrived; logs are sent now and then."""
-    from prefect.client.orchestration import get_client
-
-    async with get_client() as client:
-        for _ in range(50):
-            if any(message in log.message for log in await client.read_logs()):
-                break
-            await asyncio.sleep(0.2)
-        return (
-            await client.read_flow_runs(),
-            await client.read_task_runs(),
-            await client.read_artifacts(),
-            await client.read_logs(),
-        )
-
-
 def without_seconds(result):
     history = [{**row, "seconds": None} for row in result["history"]]
     return {**result, "history": history}
 
 
-@pytest.mark.usefixtures("prefect_server")
-def test_flows_do_what_the_pipeline_does(trained_lesanet, lesion_dataset, tmp_path):
+def test_flows_do_what_the_pipeline_does(
+    stored_by_prefect, trained_lesanet, lesion_dataset, tmp_path
+):
     config = replace(trained_lesanet.config, out=tmp_path / "flow")
     result = train_lesanet(config)
     assert without_seconds(result) == without_seconds(trained_lesanet.result)
@@ -48,7 +29,7 @@ def test_flows_do_what_the_pipeline_does(trained_lesanet, lesion_dataset, tmp_pa
     scores = evaluate_lesanet(config.out, lesion_dataset)
     assert scores == lesanet.evaluate_lesanet(config.out, lesion_dataset)
 
-    flows, tasks, artifacts, logs = asyncio.run(everything_stored("Training resnet10 on 8 lesions"))
+    flows, tasks, artifacts, logs = stored_by_prefect("Training resnet10 on 8 lesions")
     stored = {a.key: a.data for a in artifacts}
     assert "# LesaNet: the labels of a lesion in a CT image" in stored["train-lesanet"]
     assert '"label": "lung"' in stored["evaluate-lesanet"]
