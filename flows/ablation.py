@@ -14,6 +14,7 @@ from prefect.utilities.annotations import quote
 import flows.settings  # noqa: F401  (before Prefect)
 from pipelines import ablation
 from pipelines.ablation import AblateConfig, Places, Run
+from pipelines.locks import folder_lock
 
 
 # What is done is remembered by the folder of results, so Prefect need not cache it.
@@ -30,7 +31,7 @@ def ablate_lesanet(config: AblateConfig) -> Path:
     Several are trained at once if `jobs` says so, each in its own process, on a GPU that is free.
     Parameters are paths and numbers; no lesion or sentence reaches Prefect.
     """
-    with ablation.results_folder(config):
+    with folder_lock(config.out):
         runs = ablation.plan_runs(config, say=get_run_logger().info)
         places: Any = quote(Places(config.jobs))  # Prefect hands on what is in it
         futures = [train_variant.submit(run, config, places) for run in runs]

@@ -14,6 +14,7 @@ from prefect.task_runners import ProcessPoolTaskRunner, ThreadPoolTaskRunner
 import flows.settings  # noqa: F401  (before Prefect)
 from pipelines import mine
 from pipelines.errors import INPUT_ERRORS
+from pipelines.locks import folder_lock
 from pipelines.mine import Batch, MineConfig, MineResult
 from pipelines.summary import run_summary
 
@@ -57,7 +58,7 @@ def mine_reports(config: MineConfig) -> MineResult:
     Inputs are checked before the first task, since a bad file needs no retries. Tasks hand on
     paths and counts, never text: Prefect stores the parameters of a run.
     """
-    with mine.dataset_lock(config):
+    with folder_lock(config.out):
         plan = mine.plan_batches(config)
         get_run_logger().info(
             f"{plan.reports} new reports in {len(plan.batches)} batches; {plan.known} known; "

@@ -17,8 +17,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from queue import Queue
@@ -26,6 +25,7 @@ from typing import Any
 
 from pipelines.ablation_tables import GIVEN, write_tables
 from pipelines.lesanet import TrainLesanetConfig, evaluate_lesanet, read_gold, train_lesanet
+from pipelines.locks import folder_lock
 from pipelines.variants import DEFAULT, VARIANTS, choose_variants, trained
 from vision.errors import InputError
 from vision.recipe import TrainConfig
@@ -85,31 +85,12 @@ def ablate_lesanet(config: AblateConfig, *, say: Say = print) -> Path:
     """
     from concurrent.futures import ThreadPoolExecutor
 
-    with results_folder(config):
+    with folder_lock(config.out):
         runs = plan_runs(config, say=say)
         places = Places(config.jobs)
         with ThreadPoolExecutor(config.jobs) as pool:
             failures = list(pool.map(lambda run: attempt(run, config, places, say=say), runs))
         return finish(config, failures)
-
-
-@contextmanager
-def results_folder(config: AblateConfig) -> Iterator[None]:
-    """Keep two runs from writing the same results.
-
-    Raises:
-        InputError: If another run is at it, or the folder can't be written.
-    """
-    from filelock import FileLock, Timeout
-
-    try:
-        config.out.mkdir(parents=True, exist_ok=True)
-        with FileLock(config.out / ".lock", timeout=0):
-            yield
-    except Timeout:
-        raise InputError(f"Another run is writing {config.out}. Wait until it is done.") from None
-    except (PermissionError, FileExistsError, NotADirectoryError) as error:
-        raise InputError(f"Can't write to the folder {config.out}: {error.strerror}.") from error
 
 
 def plan_runs(config: AblateConfig, *, say: Say = print) -> list[Run]:

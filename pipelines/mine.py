@@ -8,7 +8,6 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from importlib.metadata import version
@@ -48,6 +47,7 @@ from nlp.store import (
     write_manifest,
 )
 from nlp.text import LemmatizerName, resolve_lemmatizer
+from pipelines.locks import folder_lock
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -114,7 +114,7 @@ def mine_reports(config: MineConfig) -> MineResult:
     Raises:
         InputError: If an input, table or option can't be used; nothing is written then.
     """
-    with dataset_lock(config):
+    with folder_lock(config.out):
         plan = plan_batches(config)
         mined = _mine_batches(plan.batches, config)
         batches = [commit_batch(batch, config) for batch in _progress(mined, plan)]
@@ -283,25 +283,6 @@ _COUNTS: Final = (
     *("reports", "sentences", "bookmarks", "priors", "mentions", "pairs"),
     *("relevant", "uncertain", "irrelevant", "conflicts", "lesion_mismatches"),
 )
-
-
-@contextmanager
-def dataset_lock(config: MineConfig) -> Iterator[None]:
-    """Keep two runs from writing the same dataset.
-
-    Raises:
-        InputError: If another run is at it, or the folder can't be written.
-    """
-    from filelock import FileLock, Timeout
-
-    try:
-        config.out.mkdir(parents=True, exist_ok=True)
-        with FileLock(config.out / ".lock", timeout=0):
-            yield
-    except Timeout:
-        raise InputError(f"Another run is writing {config.out}. Wait until it is done.") from None
-    except (PermissionError, FileExistsError, NotADirectoryError) as error:
-        raise InputError(f"Can't write to the folder {config.out}: {error.strerror}.") from error
 
 
 @dataclass(frozen=True, kw_only=True)

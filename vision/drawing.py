@@ -64,12 +64,8 @@ def draw_patch(
     """
     from matplotlib.figure import Figure
 
-    if pixels.ndim != 3 or len(pixels) != 3:
-        raise ValueError(f"Expected a patch of shape (3, H, W), got {tuple(pixels.shape)}.")
-    key = pixels[1].detach().cpu().float()
-    low, high = pixels_hu
-    image_hu = low + key * ((high - low) / 255)
-    x0, y0, x1, y1 = clamp_box(box_px, key.shape[1], key.shape[0])
+    image_hu = key_slice_hu(pixels, pixels_hu)
+    x0, y0, x1, y1 = clamp_box(box_px, image_hu.shape[1], image_hu.shape[0])
     name = ""
     if window_hu is None:
         name, window_hu = pick_window(mean_hu(image_hu, (x0, y0, x1, y1)))
@@ -166,6 +162,19 @@ def _outline(axes: Axes, box: Box) -> None:
             corner, width, height, fill=False, edgecolor=BOX_COLOUR, linewidth=1.5, clip_on=False
         )
     )
+
+
+def key_slice_hu(pixels: Tensor, pixels_hu: tuple[float, float]) -> Tensor:
+    """The key slice of a patch in HU; shape: (3, H, W) -> (H, W).
+
+    Raises:
+        ValueError: If `pixels` is no patch.
+    """
+    if pixels.ndim != 3 or len(pixels) != 3:
+        raise ValueError(f"Expected a patch of shape (3, H, W), got {tuple(pixels.shape)}.")
+    key = pixels[1].detach().cpu().float()
+    low, high = pixels_hu
+    return low + key * ((high - low) / 255)
 
 
 def clamp_box(box_px: Sequence[float], width: int, height: int) -> Box:

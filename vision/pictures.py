@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, ImageColor, ImageDraw
 from torch import Tensor
 
-from vision.drawing import BOX_COLOUR, Window, clamp_box, mean_hu, pick_window
+from vision.drawing import BOX_COLOUR, Window, clamp_box, key_slice_hu, mean_hu, pick_window
 from vision.images import WINDOW_HU
 
 _BOX_INDEX: Final = 255  # in the palette; the greys end below it
@@ -45,12 +45,8 @@ def patch_png(
     Raises:
         ValueError: If `pixels` is no patch, or the box lies outside it.
     """
-    if pixels.ndim != 3 or len(pixels) != 3:
-        raise ValueError(f"Expected a patch of shape (3, H, W), got {tuple(pixels.shape)}.")
-    key = pixels[1].detach().cpu().float()
-    low, high = pixels_hu
-    image_hu = low + key * ((high - low) / 255)
-    box = clamp_box(box_px, key.shape[1], key.shape[0])
+    image_hu = key_slice_hu(pixels, pixels_hu)
+    box = clamp_box(box_px, image_hu.shape[1], image_hu.shape[0])
     black, white = window_hu or pick_window(mean_hu(image_hu, box))[1]
     grey = ((image_hu - black) / (white - black)).clamp(0, 1) * (_BOX_INDEX - 1)
     squares = np.kron(grey.round().byte().numpy(), np.ones((scale, scale), dtype=np.uint8))

@@ -19,7 +19,9 @@ from scipy import special
 from pipelines import ablation
 from pipelines.ablation import AblateConfig, Places, Run, _gpus, ablate_lesanet, do_run, plan_runs
 from pipelines.ablation_tables import METRICS, Cell, paired_p, write_tables
+from pipelines.errors import INPUT_ERRORS
 from pipelines.lesanet import TrainConfig, evaluate_lesanet
+from pipelines.locks import folder_lock
 from pipelines.variants import DEFAULT, FULL, GROUPS, VARIANTS, choose_variants, trained
 from vision.data import LesionDataset
 from vision.errors import InputError
@@ -207,9 +209,9 @@ def test_other_lesions_or_settings_are_refused(copy, tmp_path, import_phantom):
 
 def test_two_at_once_do_not_meet(copy):
     with (
-        ablation.results_folder(copy),
-        pytest.raises(InputError, match="Another run is writing"),
-        ablation.results_folder(copy),
+        folder_lock(copy.out),
+        pytest.raises(INPUT_ERRORS, match="Another run is writing"),
+        folder_lock(copy.out),
     ):
         pass
 

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from nlp.errors import InputError
 from nlp.rows import split_of
 from nlp.store import read_manifest
-from pipelines.mine import MineConfig, dataset_lock, mine_reports
+from pipelines.locks import folder_lock
+from pipelines.mine import MineConfig, mine_reports
 
 TEXT = (
     "CT CHEST\nFINDINGS:\n1. Unchanged 2.3 x 2.1 cm (4:32) mass in the right lower lobe, "
@@ -200,7 +201,7 @@ def test_given_splits_are_kept(config, tmp_path):
 
 
 def test_two_runs_do_not_write_one_dataset(config):
-    with dataset_lock(config), pytest.raises(InputError, match="Another run is writing"):
+    with folder_lock(config.out), pytest.raises(InputError, match="Another run is writing"):
         mine_reports(config)
 
 
